@@ -1,0 +1,217 @@
+//! The calls of the socket interface, handed to the protocol that a socket is about.
+
+use super::{
+    Errno, Kind, OptionName, Readiness, RecvFlags, SendFlags, Shutdown, SocketEvent, SocketId, SocketKind,
+    SocketOption,
+};
+use crate::icmp::EchoSocket;
+use crate::stack::Stack;
+use crate::time::Instant;
+use crate::udp::UdpSocket;
+use core::net::SocketAddr;
+
+impl Stack {
+    /// Makes a socket. Errors: `ENFILE` when the stack holds [`crate::Config::sockets_max`] already.
+    pub fn socket(&mut self, kind: SocketKind) -> Result<SocketId, Errno> {
+        let kind = match kind {
+            SocketKind::Stream => Kind::Tcp(Box::new(self.tcp.socket())),
+            SocketKind::Datagram => Kind::Udp(Box::new(UdpSocket::new())),
+            SocketKind::Echo => Kind::Echo(Box::new(EchoSocket::new())),
+        };
+        self.sockets.insert(kind)
+    }
+
+    /// Gives a socket its local address; port 0 picks a free one (an echo socket's port is its identifier).
+    /// Errors: `EADDRINUSE`, `EADDRNOTAVAIL`, `EINVAL` when it is bound already.
+    pub fn bind(&mut self, id: SocketId, address: SocketAddr) -> Result<(), Errno> {
+        match self.sockets.kind(id)? {
+            Kind::Tcp(_) => self.tcp.bind(&mut self.cx, &self.ip, &mut self.sockets, id, address),
+            Kind::Udp(_) => self.udp.bind(&mut self.cx, &self.ip, &mut self.sockets, id, address),
+            Kind::Echo(_) => self.icmp.bind(&mut self.cx, &self.ip, &mut self.sockets, id, address),
+        }
+    }
+
+    /// Makes a TCP socket accept connections. `backlog` bounds both the half-open and the finished ones that wait.
+    /// Errors: `EADDRINUSE`, `EINVAL` when it is connected, `EOPNOTSUPP` on other kinds.
+    pub fn listen(&mut self, now: Instant, id: SocketId, backlog: usize) -> Result<(), Errno> {
+        self.cx.now = now;
+        match self.sockets.kind(id)? {
+            Kind::Tcp(_) => self.tcp.listen(&mut self.cx, &self.ip, &mut self.sockets, id, backlog),
+            _ => Err(Errno::EOPNOTSUPP),
+        }
+    }
+
+    /// Takes a finished connection from a listener: its socket and the peer.
+    /// Errors: `EAGAIN`, `EINVAL` when it does not listen, `ENFILE`.
+    pub fn accept(&mut self, now: Instant, id: SocketId) -> Result<(SocketId, SocketAddr), Errno> {
+        self.cx.now = now;
+        match self.sockets.kind(id)? {
+            Kind::Tcp(_) => self.tcp.accept(&mut self.cx, &mut self.sockets, id),
+            _ => Err(Errno::EOPNOTSUPP),
+        }
+    }
+
+    /// Connects. TCP says `EINPROGRESS`; the socket becomes writable when it is done, and [`Stack::take_error`]
+    /// tells how it ended. Datagram sockets connect at once.
+    pub fn connect(&mut self, now: Instant, id: SocketId, peer: SocketAddr) -> Result<(), Errno> {
+        self.cx.now = now;
+        match self.sockets.kind(id)? {
+            Kind::Tcp(_) => self.tcp.connect(&mut self.cx, &mut self.ip, &mut self.sockets, id, peer),
+            Kind::Udp(_) => self.udp.connect(&mut self.cx, &self.ip, &mut self.sockets, id, peer),
+            Kind::Echo(_) => self.icmp.connect(&mut self.cx, &self.ip, &mut self.sockets, id, peer),
+        }
+    }
+
+    /// Queues bytes (stream) or one datagram to the connected peer; returns how many bytes were taken.
+    /// Errors: `EAGAIN`, `EPIPE`, `ENOTCONN`, `EMSGSIZE`, and the socket's pending error.
+    pub fn send(
+        &mut self,
+        now: Instant,
+        id: SocketId,
+        data: &[u8],
+        flags: SendFlags,
+    ) -> Result<usize, Errno> {
+        self.cx.now = now;
+        match self.sockets.kind(id)? {
+            Kind::Tcp(_) => self.tcp.send(&mut self.cx, &mut self.ip, &mut self.sockets, id, data, flags),
+            Kind::Udp(_) => self.udp.send(&mut self.cx, &mut self.ip, &mut self.sockets, id, data, None),
+            Kind::Echo(_) => self.icmp.send(&mut self.cx, &mut self.ip, &mut self.sockets, id, data, None),
+        }
+    }
+
+    /// Queues one datagram to `peer`. On a stream, `peer` is ignored, as POSIX has it.
+    pub fn send_to(
+        &mut self,
+        now: Instant,
+        id: SocketId,
+        data: &[u8],
+        peer: SocketAddr,
+    ) -> Result<usize, Errno> {
+        self.cx.now = now;
+        match self.sockets.kind(id)? {
+            Kind::Tcp(_) => self.send(now, id, data, SendFlags::default()),
+            Kind::Udp(_) => {
+                self.udp.send(&mut self.cx, &mut self.ip, &mut self.sockets, id, data, Some(peer))
+            }
+            Kind::Echo(_) => {
+                self.icmp.send(&mut self.cx, &mut self.ip, &mut self.sockets, id, data, Some(peer))
+            }
+        }
+    }
+
+    /// Takes received bytes, or one datagram; 0 bytes on a stream are its end.
+    /// Errors: `EAGAIN`, `ENOTCONN`, and the socket's pending error.
+    pub fn recv(
+        &mut self,
+        now: Instant,
+        id: SocketId,
+        buffer: &mut [u8],
+        flags: RecvFlags,
+    ) -> Result<usize, Errno> {
+        self.recv_from(now, id, buffer, flags).map(|(len, _)| len)
+    }
+
+    /// As [`Stack::recv`], with the sender's address (a stream's peer).
+    pub fn recv_from(
+        &mut self,
+        now: Instant,
+        id: SocketId,
+        buffer: &mut [u8],
+        flags: RecvFlags,
+    ) -> Result<(usize, SocketAddr), Errno> {
+        self.cx.now = now;
+        match self.sockets.kind(id)? {
+            Kind::Tcp(_) => self.tcp.recv(&mut self.cx, &mut self.ip, &mut self.sockets, id, buffer, flags),
+            Kind::Udp(_) => self.udp.recv(&mut self.cx, &mut self.sockets, id, buffer, flags),
+            Kind::Echo(_) => self.icmp.recv(&mut self.cx, &mut self.sockets, id, buffer, flags),
+        }
+    }
+
+    /// Shuts one or both directions down. Errors: `ENOTCONN`.
+    pub fn shutdown(&mut self, now: Instant, id: SocketId, how: Shutdown) -> Result<(), Errno> {
+        self.cx.now = now;
+        match self.sockets.kind(id)? {
+            Kind::Tcp(_) => self.tcp.shutdown(&mut self.cx, &mut self.ip, &mut self.sockets, id, how),
+            Kind::Udp(_) => self.udp.shutdown(&mut self.cx, &mut self.sockets, id, how),
+            Kind::Echo(_) => Err(Errno::ENOTCONN),
+        }
+    }
+
+    /// Closes a socket: the id is gone, queued data is still sent (see [`super::Linger`]).
+    pub fn close(&mut self, now: Instant, id: SocketId) -> Result<(), Errno> {
+        self.cx.now = now;
+        match self.sockets.kind(id)? {
+            Kind::Tcp(_) => self.tcp.close(&mut self.cx, &mut self.ip, &mut self.sockets, id),
+            Kind::Udp(_) => self.udp.close(&mut self.cx, &mut self.sockets, id),
+            Kind::Echo(_) => self.icmp.close(&mut self.cx, &mut self.sockets, id),
+        }
+    }
+
+    /// The address that a socket is bound to.
+    pub fn local_addr(&self, id: SocketId) -> Result<SocketAddr, Errno> {
+        match self.sockets.kind(id)? {
+            Kind::Tcp(socket) => self.tcp.local_addr(socket),
+            Kind::Udp(socket) => socket.local_addr(),
+            Kind::Echo(socket) => socket.local_addr(),
+        }
+    }
+
+    /// The address of the peer. Errors: `ENOTCONN`.
+    pub fn peer_addr(&self, id: SocketId) -> Result<SocketAddr, Errno> {
+        match self.sockets.kind(id)? {
+            Kind::Tcp(socket) => self.tcp.peer_addr(socket),
+            Kind::Udp(socket) => socket.peer_addr(),
+            Kind::Echo(socket) => socket.peer_addr(),
+        }
+    }
+
+    /// Sets an option. Errors: `ENOPROTOOPT`, `EINVAL`.
+    pub fn set_option(&mut self, now: Instant, id: SocketId, option: SocketOption) -> Result<(), Errno> {
+        self.cx.now = now;
+        match self.sockets.kind(id)? {
+            Kind::Tcp(_) => self.tcp.set_option(&mut self.cx, &mut self.ip, &mut self.sockets, id, option),
+            Kind::Udp(_) => self.sockets.udp_mut(id)?.set_option(option),
+            Kind::Echo(_) => self.sockets.echo_mut(id)?.set_option(option),
+        }
+    }
+
+    /// Reads an option. Errors: `ENOPROTOOPT`.
+    pub fn option(&self, id: SocketId, name: OptionName) -> Result<SocketOption, Errno> {
+        match self.sockets.kind(id)? {
+            Kind::Tcp(socket) => self.tcp.option(&self.cx, socket, name),
+            Kind::Udp(socket) => socket.option(name),
+            Kind::Echo(socket) => socket.option(name),
+        }
+    }
+
+    /// Takes the pending error (`SO_ERROR`).
+    pub fn take_error(&mut self, id: SocketId) -> Result<Option<Errno>, Errno> {
+        Ok(match self.sockets.kind_mut(id)? {
+            Kind::Tcp(socket) => self.tcp.take_error(socket),
+            Kind::Udp(socket) => socket.take_error(),
+            Kind::Echo(socket) => socket.take_error(),
+        })
+    }
+
+    /// What could be done with the socket now.
+    pub fn readiness(&self, id: SocketId) -> Result<Readiness, Errno> {
+        Ok(match self.sockets.kind(id)? {
+            Kind::Tcp(socket) => self.tcp.readiness(socket),
+            Kind::Udp(socket) => socket.readiness(),
+            Kind::Echo(socket) => socket.readiness(),
+        })
+    }
+
+    /// The next socket whose readiness may have changed; each is told once for all that happened in between.
+    pub fn poll_event(&mut self) -> Option<SocketEvent> {
+        while let Some(socket) = self.cx.next_event() {
+            if let Some(entry) = self.sockets.entry(socket) {
+                entry.event_queued = false;
+                if let Ok(readiness) = self.readiness(socket) {
+                    return Some(SocketEvent { socket, readiness });
+                }
+            }
+        }
+        None
+    }
+}

@@ -1,0 +1,1 @@
+//! What the `tapstack` command is made of.

@@ -1,0 +1,2 @@
+//! The `tapstack` command.
+fn main() {}
