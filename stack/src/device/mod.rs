@@ -6,6 +6,10 @@
 //! - **Timers**: only wrappers that delay frames have one ([`Receive::next_deadline`], [`Transmit::next_deadline`]).
 //! - **Never**: blocks; looks at more of a frame than it has to.
 
+pub mod impair;
+
+pub use impair::{Impairment, ImpairmentCounts};
+
 use crate::frame::{RxFrame, TxFrame};
 use crate::stack::{Medium, Offloads};
 use crate::time::Instant;
