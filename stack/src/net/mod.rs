@@ -26,7 +26,7 @@ mod tcp;
 mod udp;
 mod waiters;
 
-pub(crate) use executor::Executor;
+pub(crate) use executor::{Executor, TaskTag};
 pub use executor::{JoinError, JoinHandle};
 pub use host::{Host, ListenOptions, Pong, Sleep};
 pub(crate) use machine::{Core, Machine, World};
