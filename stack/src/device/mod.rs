@@ -7,8 +7,15 @@
 //! - **Never**: blocks; looks at more of a frame than it has to.
 
 pub mod impair;
+#[cfg(target_os = "linux")]
+mod pool;
+#[cfg(target_os = "linux")]
+pub mod tap;
+pub mod vnet;
 
 pub use impair::{Impairment, ImpairmentCounts};
+#[cfg(target_os = "linux")]
+pub use tap::{Tap, TapError, TapOptions};
 
 use crate::frame::{RxFrame, TxFrame};
 use crate::stack::{Medium, Offloads};
