@@ -7,6 +7,8 @@
 //! - **Never**: blocks; looks at more of a frame than it has to.
 
 pub mod impair;
+pub mod impaired;
+pub mod memory;
 #[cfg(target_os = "linux")]
 mod pool;
 #[cfg(target_os = "linux")]
@@ -14,6 +16,8 @@ pub mod tap;
 pub mod vnet;
 
 pub use impair::{Impairment, ImpairmentCounts};
+pub use impaired::{ImpairedLink, impair};
+pub use memory::MemoryOptions;
 #[cfg(target_os = "linux")]
 pub use tap::{Tap, TapError, TapOptions};
 
