@@ -178,6 +178,11 @@ impl Link {
         &self.counts
     }
 
+    /// Counts a copy that whoever holds the frames on their way had no room for.
+    pub fn count_overflow(&mut self) {
+        self.counts.queue_dropped += 1;
+    }
+
     /// A frame of `len` bytes enters: when does what come out?
     pub fn send(&mut self, now: Instant, len: usize) -> Passage {
         self.counts.frames += 1;

@@ -7,8 +7,19 @@
 //! - **Never**: blocks; looks at more of a frame than it has to.
 
 pub mod impair;
+pub mod impaired;
+pub mod memory;
+#[cfg(target_os = "linux")]
+mod pool;
+#[cfg(target_os = "linux")]
+pub mod tap;
+pub mod vnet;
 
 pub use impair::{Impairment, ImpairmentCounts};
+pub use impaired::{ImpairedLink, impair};
+pub use memory::MemoryOptions;
+#[cfg(target_os = "linux")]
+pub use tap::{Tap, TapError, TapOptions};
 
 use crate::frame::{RxFrame, TxFrame};
 use crate::stack::{Medium, Offloads};

@@ -20,6 +20,16 @@ impl TxFrame {
         bytes.freeze()
     }
 
+    /// The frame as the other end of an in-memory link receives it, with what is left to do left as it is: its id,
+    /// a partial checksum, and segmentation.
+    pub fn to_received(&self) -> RxFrame {
+        let checksum = match self.checksum {
+            TxChecksum::Complete => RxChecksum::Unverified,
+            TxChecksum::Partial { start, offset } => RxChecksum::Partial { start, offset },
+        };
+        RxFrame { bytes: self.to_vec().into(), id: self.id, checksum, gso: self.gso }
+    }
+
     /// A frame that holds `bytes` as they are: nothing is left to be done for it.
     ///
     /// The id and the cause are `like`'s.
