@@ -1,6 +1,7 @@
 //! TCP (stub).
 #![allow(dead_code, unused_variables)]
 
+mod sender;
 mod seq;
 
 use crate::frame::{Outcome, TxFrame};
