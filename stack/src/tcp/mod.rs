@@ -1,6 +1,9 @@
 //! TCP (stub).
 #![allow(dead_code, unused_variables)]
 
+mod sender;
+mod seq;
+
 use crate::frame::{Outcome, TxFrame};
 use crate::ip::{Ip, PacketIn};
 use crate::socket::*;
