@@ -42,7 +42,7 @@
 //! 1. **device** reads it into an [`RxFrame`](frame::RxFrame): reference-counted bytes, with what is known about the
 //!    checksum beside them. The driver hands it to [`Stack::handle_frame`], with the time.
 //! 2. **link** reads the Ethernet header: for us, for all, or for somebody else
-//!    ([`DropReason::OtherHost`](frame::DropReason)). ARP stays here; IPv4 goes up.
+//!    ([`NotForThisStation`](frame::DropReason::NotForThisStation)). ARP stays here; IPv4 goes up.
 //! 3. **ip** checks the header (length, version, checksum, the *kinds* of both addresses) and asks the routing table:
 //!    ours, to be forwarded, or a drop with a name. Fragments wait here for their others.
 //! 4. **tcp** verifies the checksum, finds the connection by its four-tuple, and walks through RFC 9293 section 3.10.7:

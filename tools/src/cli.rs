@@ -24,6 +24,13 @@ Everything happens in a private network namespace that ends with the command: th
 interfaces, addresses and routes are not touched, and root is not needed where /dev/net/tun may be
 opened (see `tapstack doctor`).";
 
+const EXPLAIN_EXAMPLES: &str = "\
+Examples:
+  tapstack explain demo.pcapng                   all of it
+  tapstack explain demo.pcapng --limit 40        the first 40 frames
+
+Frames that tapstack captured carry a comment: why it sent them, or what became of them.";
+
 const DOCTOR_EXAMPLES: &str = "\
 Exit code 0 says that `tapstack demo --world tap` can run here, 1 that it can't.";
 
@@ -47,9 +54,63 @@ pub struct Cli {
 /// The subcommands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Show real machines talking over virtual interfaces, step by step.
+    #[command(after_help = DEMO_EXAMPLES)]
+    Demo(DemoArgs),
+    /// Print a capture as a ladder: who sent what to whom, and why.
+    #[command(after_help = EXPLAIN_EXAMPLES)]
+    Explain(ExplainArgs),
     /// Show what this machine allows (TAP, namespaces, Wireshark…) and what mends each lack.
     #[command(after_help = DOCTOR_EXAMPLES)]
     Doctor,
+}
+
+/// What `demo` can be told.
+#[derive(Clone, Debug, Args)]
+pub struct DemoArgs {
+    /// The world to run in: tap needs /dev/net/tun, sim needs nothing, auto takes tap where it can be had.
+    #[arg(long, value_enum, default_value_t = WorldChoice::Auto)]
+    pub world: WorldChoice,
+
+    /// Write the capture to FILE [default: a temporary file, which is kept].
+    #[arg(long, value_name = "FILE")]
+    pub capture: Option<PathBuf>,
+
+    /// Where all that is random comes from.
+    #[arg(long, value_name = "N", default_value = "1", value_parser = parse_seed)]
+    pub seed: u64,
+}
+
+/// A world to run in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum WorldChoice {
+    /// A TAP where it can be had, else simulated.
+    Auto,
+    /// TAP devices and the Linux kernel, or nothing.
+    Tap,
+    /// Simulated: a virtual clock, links in memory.
+    Sim,
+}
+
+/// What `explain` can be told.
+#[derive(Clone, Debug, Args)]
+pub struct ExplainArgs {
+    /// A pcapng file, written by tapstack or by anybody else.
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+
+    /// Stop after N frames.
+    #[arg(long, value_name = "N")]
+    pub limit: Option<usize>,
+}
+
+/// Reads a seed, decimal or with 0x, as failing simulations print them.
+fn parse_seed(text: &str) -> Result<u64, String> {
+    let parsed = match text.strip_prefix("0x") {
+        Some(hex) => u64::from_str_radix(hex, 16),
+        None => text.parse(),
+    };
+    parsed.map_err(|_| "a seed is a number from 0 to 2^64 - 1, decimal or with 0x".to_owned())
 }
 
 /// Why parsing ended without a command to run.
@@ -117,5 +178,57 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    fn misuse(arguments: &[&str]) -> String {
+        let arguments = std::iter::once("tapstack").chain(arguments.iter().copied()).map(OsString::from);
+        match parse(arguments) {
+            Err(Stop::Misused(line)) => line,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn mistakes_are_told_in_one_line_with_the_way_on() {
+        let cases: [(&[&str], &[&str]); 7] = [
+            (&["demmo"], &["demmo", "'demo'", "tapstack --help"]),
+            (&["demo", "--wrold", "tap"], &["--wrold", "'--world'", "tapstack demo --help"]),
+            (&["demo", "--world", "moon"], &["moon", "auto, tap, sim", "tapstack demo --help"]),
+            (&["demo", "--seed", "abc"], &["abc", "a seed is a number", "tapstack demo --help"]),
+            (&["demo", "extra"], &["extra", "tapstack demo --help"]),
+            (&["explain"], &["<FILE>", "tapstack explain --help"]),
+            (&["explain", "x", "--limit", "-1"], &["-1", "tapstack explain --help"]),
+        ];
+        for (arguments, says) in cases {
+            let line = misuse(arguments);
+            assert!(!line.contains('\n'), "{line}");
+            for word in says {
+                assert!(line.contains(word), "{arguments:?}: {line:?} doesn't say {word:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn seeds_are_read_as_they_are_printed() {
+        assert_eq!(parse_seed("7"), Ok(7));
+        assert_eq!(parse_seed("0xff"), Ok(255));
+        assert_eq!(parse_seed(&u64::MAX.to_string()), Ok(u64::MAX));
+        assert!(parse_seed("-1").is_err() && parse_seed("").is_err() && parse_seed("0x").is_err());
+    }
+
+    #[test]
+    fn every_example_in_the_help_is_a_command_line_that_works() {
+        let mut seen = 0;
+        for text in [EXAMPLES, DEMO_EXAMPLES, EXPLAIN_EXAMPLES] {
+            for example in text.lines().filter_map(|line| line.strip_prefix("  tapstack ")) {
+                let command =
+                    example.split("  ").next().and_then(|c| c.split(" && ").next()).unwrap_or_default();
+                let arguments =
+                    std::iter::once("tapstack").chain(command.split_whitespace()).map(OsString::from);
+                assert!(parse(arguments).is_ok(), "the help shows `tapstack {command}`");
+                seen += 1;
+            }
+        }
+        assert!(seen >= 8, "only {seen} examples found");
     }
 }

@@ -6,6 +6,7 @@
 //! - **Never**: touches the machine's own network; runs an external program.
 
 pub mod cli;
+mod demo;
 pub mod doctor;
 mod failure;
 pub mod ui;
@@ -30,6 +31,11 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     start_log(cli.verbose);
     let ui = Ui::new(cli.quiet);
     let result = match cli.command {
+        Command::Demo(args) => demo::run(&ui, &args),
+        Command::Explain(args) => {
+            let _ = args;
+            todo!()
+        }
         Command::Doctor => doctor::run(&ui),
     };
     match result {

@@ -52,8 +52,8 @@ pub fn error(line: &str) {
     let _ = writeln!(anstream::stderr().lock(), "{} {line}", "error:".red().bold());
 }
 
-/// A warning, in one line on standard error.
-pub fn warning(line: &str) {
+/// Something to know, in one line on standard error.
+pub fn note(line: &str) {
     let _ = writeln!(anstream::stderr().lock(), "{} {line}", "note:".yellow().bold());
 }
 
