@@ -243,4 +243,3 @@ impl fmt::Debug for Sleep {
         write!(f, "Sleep(until {})", self.until)
     }
 }
-

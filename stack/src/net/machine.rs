@@ -51,13 +51,8 @@ impl Machine {
         executor: Arc<Executor>,
         world: Arc<dyn World>,
     ) -> Arc<Machine> {
-        let core = Core {
-            stack,
-            waiters: Waiters::default(),
-            sleepers: Sleepers::default(),
-            up: true,
-            life: 0,
-        };
+        let core =
+            Core { stack, waiters: Waiters::default(), sleepers: Sleepers::default(), up: true, life: 0 };
         Arc::new(Machine { name, index, core: Mutex::new(core), executor, world })
     }
 

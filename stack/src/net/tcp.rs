@@ -8,7 +8,7 @@ use crate::socket::{
     Errno, Linger, OptionName, RecvFlags, SendFlags, Shutdown, SocketKind, SocketOption, TcpInfo,
 };
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -140,9 +140,9 @@ impl TcpStream {
     /// # Errors
     /// `BrokenPipe` after a shutdown or when the peer is gone, or what ended the connection.
     pub async fn write(&self, data: &[u8]) -> io::Result<usize> {
-        let send = self.socket.wait(Direction::Write, |now, stack, id| {
-            stack.send(now, id, data, SendFlags::default())
-        });
+        let send = self
+            .socket
+            .wait(Direction::Write, |now, stack, id| stack.send(now, id, data, SendFlags::default()));
         Ok(send.await?)
     }
 

@@ -37,9 +37,9 @@ impl UdpSocket {
     /// # Errors
     /// On a connected socket, errors that ICMP reported (`ConnectionRefused`, …), each once.
     pub async fn recv_from(&self, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
-        let recv = self.socket.wait(Direction::Read, |now, stack, id| {
-            stack.recv_from(now, id, buffer, RecvFlags::default())
-        });
+        let recv = self
+            .socket
+            .wait(Direction::Read, |now, stack, id| stack.recv_from(now, id, buffer, RecvFlags::default()));
         Ok(recv.await?)
     }
 
@@ -58,9 +58,9 @@ impl UdpSocket {
 
     /// Sends one datagram to the connected peer. Errors: as for [`UdpSocket::send_to`].
     pub async fn send(&self, data: &[u8]) -> io::Result<usize> {
-        let send = self.socket.wait(Direction::Write, |now, stack, id| {
-            stack.send(now, id, data, SendFlags::default())
-        });
+        let send = self
+            .socket
+            .wait(Direction::Write, |now, stack, id| stack.send(now, id, data, SendFlags::default()));
         Ok(send.await?)
     }
 

@@ -60,13 +60,7 @@ impl Waiters {
     }
 
     /// Has `waker` called when the socket may be ready. A token's second registration replaces its first.
-    pub(crate) fn register(
-        &mut self,
-        socket: SocketId,
-        direction: Direction,
-        token: Token,
-        waker: &Waker,
-    ) {
+    pub(crate) fn register(&mut self, socket: SocketId, direction: Direction, token: Token, waker: &Waker) {
         let index = socket.index as usize;
         if self.slots.len() <= index {
             self.slots.resize_with(index + 1, Slot::default);

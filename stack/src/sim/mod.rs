@@ -26,7 +26,7 @@ mod wire;
 mod world;
 
 pub use run::{EVENTS_IN_AN_INSTANT_MAX, IDLE_WAIT_MAX};
-pub use switch::{ADDRESSES_MAX, ADDRESS_AGE_MAX};
+pub use switch::{ADDRESS_AGE_MAX, ADDRESSES_MAX};
 pub use wire::{DELAY_MIN, Wire, WireCounts, WireId};
 
 use crate::device::Impairment;

@@ -57,7 +57,10 @@ impl Sim {
                     return output;
                 }
             } else if !self.run_task() && !self.step(Instant::FAR_FUTURE) {
-                panic!("the world stands still, and the scenario waits for what can't happen\n{}", self.report());
+                panic!(
+                    "the world stands still, and the scenario waits for what can't happen\n{}",
+                    self.report()
+                );
             }
         }
     }

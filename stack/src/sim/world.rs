@@ -5,7 +5,7 @@ use super::wire::{End, Lane, Wire, WireCounts, WireId};
 use crate::device::Impairment;
 use crate::device::impair::Passage;
 use crate::frame::{Cause, RxFrame, TxFrame};
-use crate::net::{Core, Machine, World, Woken};
+use crate::net::{Core, Machine, Woken, World};
 use crate::stack::{Cidr, Config, InterfaceConfig, InterfaceId, Stack};
 use crate::time::Instant;
 use siphasher::sip::SipHasher13;
@@ -176,7 +176,8 @@ impl SimWorld {
         };
         self.outside(Outside::Wire(id, name_a.clone(), name_b.clone(), wire));
         let mut net = self.net();
-        for (from, to, name) in [(a, b, format!("{name_a} > {name_b}")), (b, a, format!("{name_b} > {name_a}"))]
+        for (from, to, name) in
+            [(a, b, format!("{name_a} > {name_b}")), (b, a, format!("{name_b} > {name_a}"))]
         {
             let lane = net.lanes.len() as u32;
             net.lanes.push(Lane::new(to, &wire, self.seed_of(&format!("wire {name}"))));
@@ -242,7 +243,9 @@ impl SimWorld {
             Egress::Flood => {
                 for out in 0..place.lanes.len() {
                     let lane = net.switches[switch as usize].lanes[out];
-                    if out as u32 != port && let Some(lane) = lane {
+                    if out as u32 != port
+                        && let Some(lane) = lane
+                    {
                         net.send(now, lane, frame);
                     }
                 }
