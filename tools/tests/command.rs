@@ -56,7 +56,9 @@ fn files_that_cannot_be_are_one_line_and_exit_code_2() {
 
 #[test]
 fn help_and_version_go_to_standard_output() {
-    for arguments in [&[][..], &["--help"], &["demo", "--help"], &["doctor", "--help"], &["explain", "--help"]] {
+    for arguments in
+        [&[][..], &["--help"], &["demo", "--help"], &["doctor", "--help"], &["explain", "--help"]]
+    {
         let output = tapstack(arguments);
         assert_eq!(output.status.code(), Some(0), "{arguments:?}");
         assert!(text(&output.stdout).contains("Usage: tapstack"), "{arguments:?}");

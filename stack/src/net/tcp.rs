@@ -8,7 +8,7 @@ use crate::socket::{
     Errno, Linger, OptionName, RecvFlags, SendFlags, Shutdown, SocketKind, SocketOption, TcpInfo,
 };
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};

@@ -29,6 +29,7 @@ pub use run::{EVENTS_IN_AN_INSTANT_MAX, IDLE_WAIT_MAX};
 pub use switch::{ADDRESS_AGE_MAX, ADDRESSES_MAX};
 pub use wire::{DELAY_MIN, Wire, WireCounts, WireId};
 
+use crate::capture::Capture;
 use crate::device::Impairment;
 use crate::net::{Executor, Host, Machine};
 use crate::stack::{Cidr, Config, InterfaceConfig, InterfaceId, MacAddr, Medium, Offloads, Stack};
@@ -49,6 +50,8 @@ pub struct Sim {
     world: Arc<SimWorld>,
     executor: Arc<Executor>,
     machines: Vec<Arc<Machine>>,
+    /// The machine that the last step concerned, until it has sent what came of it.
+    unsettled: Option<u32>,
     steps: run::Steps,
 }
 
@@ -75,6 +78,7 @@ impl Sim {
             world: Arc::new(SimWorld::new(seed)),
             executor: Executor::new(|| {}),
             machines: Vec::new(),
+            unsettled: None,
             steps: run::Steps::default(),
         }
     }
@@ -115,6 +119,7 @@ impl Sim {
             Arc::clone(&self.executor),
             Arc::clone(&self.world) as Arc<_>,
         );
+        self.world.observe(&machine, &mut machine.lock_or_panic());
         self.machines.push(Arc::clone(&machine));
         Host::new(machine)
     }
@@ -158,6 +163,15 @@ impl Sim {
     pub fn link(&mut self, a: &Switch, b: &Switch, wire: Wire) -> WireId {
         let (a, b) = (self.world.add_port(a.0), self.world.add_port(b.0));
         self.join(a, b, wire)
+    }
+
+    /// Records every frame of every machine, those that are still to be made included. The frames of a failing run
+    /// are so at hand: run its seed again with a capture.
+    pub fn capture(&mut self, capture: &Capture) {
+        self.world.set_capture(capture);
+        for machine in &self.machines {
+            self.world.observe(machine, &mut machine.lock_or_panic());
+        }
     }
 
     /// What happened on a wire so far: from its first end to its second, and back. The first end is the first

@@ -4,7 +4,7 @@ use super::Sim;
 use super::wire::End;
 use super::world::Event;
 use crate::frame::PacketId;
-use crate::net::{TaskTag, Woken};
+use crate::net::{TaskTag, Woken, World as _};
 use crate::stack::RX_BATCH_MAX;
 use crate::time::{Duration, Instant};
 use std::collections::VecDeque;
@@ -68,7 +68,7 @@ impl Sim {
     /// Runs the world for a time of its own.
     pub fn run_for(&mut self, duration: Duration) {
         let until = self.now() + duration;
-        while self.run_task() || self.step(until) {}
+        while self.advance(until) {}
         self.world.set_clock(until);
     }
 
@@ -78,10 +78,19 @@ impl Sim {
     /// When that isn't so after [`IDLE_WAIT_MAX`] of the world's time.
     pub fn run_until_idle(&mut self) {
         let until = self.now() + IDLE_WAIT_MAX;
-        while self.run_task() || self.step(until) {}
+        while self.advance(until) {}
         if let Some(next) = self.world.next_time() {
             panic!("the world isn't idle after a day; next is {next}\n{}", self.report());
         }
+    }
+
+    /// Does one thing: runs a ready task; or else lets the machine send that was given frames; or else lets happen what
+    /// happens next until `until`. False when there is nothing to do.
+    ///
+    /// So tasks see what came in before the stack sends: an app's answer carries the acknowledgement, as it does over
+    /// real devices.
+    fn advance(&mut self, until: Instant) -> bool {
+        self.run_task() || self.flush() || self.step(until)
     }
 
     /// Runs the task that is ready for longest; false when none is.
@@ -91,6 +100,14 @@ impl Sim {
         if let Some(panic) = self.executor.take_panic().and_then(|error| error.into_panic()) {
             std::panic::resume_unwind(panic);
         }
+        true
+    }
+
+    /// Lets the machine of the last step send; false when it has done so already.
+    fn flush(&mut self) -> bool {
+        let Some(machine) = self.unsettled.take() else { return false };
+        let machine = &self.machines[machine as usize];
+        self.world.settle(machine, machine.lock_or_panic());
         true
     }
 
@@ -134,8 +151,9 @@ impl Sim {
             self.note(Step::Deadline { machine });
         }
         core.handle_deadlines(at, &mut woken);
-        self.world.pump(&place, &mut core, &mut woken);
+        core.take_events(&mut woken);
         drop(core);
+        self.unsettled = Some(machine);
         woken.into_iter().for_each(Waker::wake);
         true
     }

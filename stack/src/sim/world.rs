@@ -2,6 +2,7 @@
 
 use super::switch::{Bridge, Egress};
 use super::wire::{End, Lane, Wire, WireCounts, WireId};
+use crate::capture::Capture;
 use crate::device::Impairment;
 use crate::device::impair::Passage;
 use crate::frame::{Cause, RxFrame, TxFrame};
@@ -31,6 +32,7 @@ struct Net {
     lanes: Vec<Lane>,
     switches: Vec<SwitchPlace>,
     journal: VecDeque<(Instant, Outside)>,
+    capture: Option<Capture>,
     /// Where frames are made in, over and over.
     frame: TxFrame,
 }
@@ -90,6 +92,7 @@ impl SimWorld {
             lanes: Vec::new(),
             switches: Vec::new(),
             journal: VecDeque::new(),
+            capture: None,
             frame: TxFrame::new(Cause::default()),
         };
         SimWorld { seed, clock: AtomicU64::new(super::EPOCH.as_nanos()), net: Mutex::new(net) }
@@ -165,7 +168,29 @@ impl SimWorld {
         let config = make(number, configured);
         place.interfaces.push(config.clone());
         place.lanes.push(None);
+        let Net { places, capture, .. } = &*net;
+        if let Some(capture) = capture {
+            capture.add_interface(&places[machine as usize].name, InterfaceId(number + 1), &config);
+        }
         config
+    }
+
+    /// Where all frames are recorded from now on, once [`SimWorld::observe`] is called for each machine.
+    pub(super) fn set_capture(&self, capture: &Capture) {
+        let mut net = self.net();
+        for place in &net.places {
+            for (number, config) in (1..).zip(&place.interfaces) {
+                capture.add_interface(&place.name, InterfaceId(number), config);
+            }
+        }
+        net.capture = Some(capture.clone());
+    }
+
+    /// Has a machine's frames recorded, if any are.
+    pub(super) fn observe(&self, machine: &Machine, core: &mut Core) {
+        if let Some(capture) = &self.net().capture {
+            core.stack.set_observer(Some(Box::new(capture.observer(&machine.name))));
+        }
     }
 
     /// Joins two ends by a wire, whose two directions have chances of their own.
@@ -292,6 +317,7 @@ impl SimWorld {
         config.seed = self.seed_of(&format!("machine {}, life {}", machine.name, core.life));
         core.stack = Stack::new(self.clock(), config);
         core.up = true;
+        self.observe(machine, &mut core);
         for interface in interfaces {
             let added = core.stack.add_interface(self.clock(), interface);
             added.unwrap_or_else(|errno| panic!("{}'s interface: {errno}", machine.name));

@@ -56,7 +56,9 @@ impl Record {
             }
             None => {
                 let (file, path) = make_temporary().map_err(|error| {
-                    Failure::Failed(format!("can't make a temporary file: {error}; name one with --capture FILE"))
+                    Failure::Failed(format!(
+                        "can't make a temporary file: {error}; name one with --capture FILE"
+                    ))
                 })?;
                 (path, file, true)
             }

@@ -1,8 +1,8 @@
 //! Runs the steps one after the other and says how each went.
 
+use super::record::Record;
 use super::stage::{Report, Stage};
 use super::steps::{STEP_TIME_MAX, STEPS, short};
-use super::record::Record;
 use crate::ui::{Mark, Ui};
 use std::net::IpAddr;
 
