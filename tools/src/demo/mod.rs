@@ -42,15 +42,15 @@ pub fn run(ui: &Ui, args: &DemoArgs) -> Result<(), Failure> {
     let guard = interrupt::Guard::default();
     let (world, reports) = match args.world {
         WorldChoice::Sim => (SIM, sim::run(ui, args.seed, &record, &guard)),
-        choice => match run_tap(ui, args.seed, &record, &guard) {
-            Ok(reports) => (TAP, reports),
+        choice => match set_up_tap(args.seed, &record, &guard) {
+            Ok(set) => (TAP, run_tap(set, ui, args.seed, &record)?),
             Err(why) if choice == WorldChoice::Tap => {
                 record.abandon(false);
-                return Err(Failure::Failed(format!("no TAP here: {why}")));
+                return Err(Failure::Failed(format!("the tap world can't be had: {why}")));
             }
             Err(why) => {
-                ui::note(&format!("no TAP here: {why}"));
-                ui::note("so the same steps run simulated; tapstack doctor says more");
+                ui::note(&format!("the tap world can't be had: {why}"));
+                ui::note("the same steps run simulated instead; tapstack doctor says more");
                 (SIM, sim::run(ui, args.seed, &record, &guard))
             }
         },
@@ -61,11 +61,23 @@ pub fn run(ui: &Ui, args: &DemoArgs) -> Result<(), Failure> {
 }
 
 #[cfg(target_os = "linux")]
-fn run_tap(ui: &Ui, seed: u64, record: &Record, guard: &interrupt::Guard) -> Result<Vec<Report>, String> {
-    tap::run(ui, seed, record, guard)
+use tap::set_up as set_up_tap;
+
+/// Runs the steps in the tap world. Fails when a device does.
+#[cfg(target_os = "linux")]
+fn run_tap(set: tap::Set, ui: &Ui, seed: u64, record: &Record) -> Result<Vec<Report>, Failure> {
+    set.run(ui, seed, record).map_err(|error| {
+        record.abandon(true);
+        Failure::Failed(format!("a TAP failed under the demo: {error}"))
+    })
 }
 
 #[cfg(not(target_os = "linux"))]
-fn run_tap(_: &Ui, _: u64, _: &Record, _: &interrupt::Guard) -> Result<Vec<Report>, String> {
+fn set_up_tap(_: u64, _: &Record, _: &interrupt::Guard) -> Result<std::convert::Infallible, String> {
     Err("TAP devices are Linux's".to_owned())
+}
+
+#[cfg(not(target_os = "linux"))]
+fn run_tap(set: std::convert::Infallible, _: &Ui, _: u64, _: &Record) -> Result<Vec<Report>, Failure> {
+    match set {}
 }

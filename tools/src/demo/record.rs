@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tapstack::capture::{Capture, CaptureObserver, CaptureOptions, Observer};
 use tapstack::net::Host;
+#[cfg(target_os = "linux")]
+use tapstack::stack::{InterfaceConfig, InterfaceId};
 
 /// Ordinary packets that are kept of each flow, so that of a bulk transfer its beginning is there to be read.
 const FLOW_PACKETS_MAX: u32 = 500;
@@ -69,16 +71,26 @@ impl Record {
     }
 
     /// A world begins, whose clock's zero is this many nanoseconds after 1970.
-    pub(super) fn begin(&self, epoch_unix_nanos: u64, guard: &Guard) {
+    pub(super) fn begin(&self, epoch_unix_nanos: u64, guard: &Guard) -> Capture {
         let options = CaptureOptions {
             epoch_unix_nanos,
             flow_packets_max: Some(FLOW_PACKETS_MAX),
             total_bytes_max: CAPTURE_BYTES_MAX,
             ..CaptureOptions::default()
         };
-        self.lock().capture = Some(Capture::new(options));
+        let capture = Capture::new(options);
+        self.lock().capture = Some(capture.clone());
         let interrupted = self.clone();
         guard.on_interrupt(move || interrupted.abandon(true));
+        capture
+    }
+
+    /// Gives a machine's interface its name and addresses in the capture.
+    #[cfg(target_os = "linux")]
+    pub(super) fn describe(&self, machine: &str, id: InterfaceId, interface: &InterfaceConfig) {
+        if let Some(capture) = &self.lock().capture {
+            capture.add_interface(machine, id, interface);
+        }
     }
 
     /// Has a machine's frames written, and seen by `watch`.

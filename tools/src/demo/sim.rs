@@ -18,8 +18,8 @@ const CABLE: (Duration, u64) = (Duration::from_micros(20), 1_000_000_000);
 /// Runs all steps on a virtual clock.
 pub(super) fn run(ui: &Ui, seed: u64, record: &Record, guard: &Guard) -> Vec<Report> {
     guard.arm();
-    record.begin(SIM_EPOCH_UNIX_NANOS, guard);
     let mut sim = Sim::new(seed);
+    sim.capture(&record.begin(SIM_EPOCH_UNIX_NANOS, guard));
     let switch = sim.switch("switch");
     let watch = Watch::default();
     let mut machine = |name: &str, address| {
@@ -29,9 +29,7 @@ pub(super) fn run(ui: &Ui, seed: u64, record: &Record, guard: &Guard) -> Vec<Rep
         host
     };
     let (kernel, anna, ben) = (machine("kernel", KERNEL), machine("anna", ANNA), machine("ben", BEN));
-    record.observe(&kernel, None);
     record.observe(&anna, Some(&watch));
-    record.observe(&ben, None);
     show::cast(
         ui,
         SIM,
