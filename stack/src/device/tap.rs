@@ -1,7 +1,7 @@
 //! The TAP device: all of its system calls, and the two halves that read and write frames.
 #![allow(unsafe_code)]
 
-use super::pool::Pool;
+use super::tap_pool::Pool;
 use super::vnet::{self, VNET_LEN};
 use super::{Device, Receive, Transmit};
 use crate::frame::{HEADROOM, RxChecksum, RxFrame, SLICES_INLINE, TxChecksum, TxFrame};
