@@ -211,7 +211,8 @@ impl Tap {
         self.configure::<SIOCSIFMTU>("set the MTU", |request| request.set_int(i32::from(mtu))).map(drop)
     }
 
-    /// Sets how many frames wait for us in the kernel before it drops them (1000 by default).
+    /// Sets how many frames wait for us in the kernel before it drops them (1000 by default). The kernel allows that
+    /// to real root only, not to an ordinary user's namespace (where rtnetlink can do it).
     pub fn set_queue_len(&self, frames: u16) -> Result<(), TapError> {
         let set = |request: &mut Ifreq| request.set_int(i32::from(frames));
         self.configure::<SIOCSIFTXQLEN>("set the queue's length", set).map(drop)

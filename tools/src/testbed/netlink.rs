@@ -104,6 +104,12 @@ impl Netlink {
         self.change(name, doing, |request| request.attribute(IFLA_MTU, &u32::from(mtu).to_ne_bytes()))
     }
 
+    /// Sets how many frames wait in front of an interface before they are dropped.
+    pub fn set_queue_len(&mut self, name: &str, frames: u32) -> Result<(), TestbedError> {
+        let doing = format!("set the queue's length of {name}");
+        self.change(name, doing, |request| request.attribute(IFLA_TXQLEN, &frames.to_ne_bytes()))
+    }
+
     /// Moves an interface into another network namespace.
     pub fn move_to(&mut self, name: &str, ns: &impl AsFd) -> Result<(), TestbedError> {
         let fd = ns.as_fd().as_raw_fd();
@@ -327,6 +333,7 @@ const IFLA_ADDRESS: u16 = 1;
 const IFLA_IFNAME: u16 = 3;
 const IFLA_MTU: u16 = 4;
 const IFLA_MASTER: u16 = 10;
+const IFLA_TXQLEN: u16 = 13;
 const IFLA_LINKINFO: u16 = 18;
 const IFLA_NET_NS_FD: u16 = 28;
 const IFLA_INFO_KIND: u16 = 1;
