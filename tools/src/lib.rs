@@ -8,7 +8,10 @@
 pub mod cli;
 mod demo;
 pub mod doctor;
+pub mod explain;
 mod failure;
+#[cfg(target_os = "linux")]
+pub mod testbed;
 pub mod ui;
 
 pub use failure::Failure;
