@@ -223,6 +223,14 @@ impl Machine {
         wanted: &AtomicBool,
     ) -> io::Result<()> {
         self.sleep(driver, timeout, wanted)?;
+        self.work(driver).inspect_err(|_| {
+            // The machine ends here: those who waited for it get to see why.
+            self.run_tasks();
+        })
+    }
+
+    /// The waking part of a turn.
+    fn work(&self, driver: &mut Driver) -> io::Result<()> {
         let Driver { receivers, batch, .. } = driver;
         let mut received = false;
         for receiver in receivers {
@@ -280,6 +288,13 @@ impl Machine {
         core.take_events(&mut woken);
         drop(core);
         woken.into_iter().for_each(Waker::wake);
+        self.run_tasks();
+        if let Some(core) = self.machine.lock() {
+            self.shared.settle(&self.machine, core);
+        }
+    }
+
+    fn run_tasks(&self) {
         for _ in 0..TASKS_PER_BATCH_MAX {
             if self.machine.executor.run_one().is_none() {
                 break;
@@ -287,9 +302,6 @@ impl Machine {
             if let Some(panic) = self.machine.executor.take_panic() {
                 log::error!("{}: {panic}", self.machine.name);
             }
-        }
-        if let Some(core) = self.machine.lock() {
-            self.shared.settle(&self.machine, core);
         }
     }
 
@@ -457,8 +469,10 @@ impl World for Shared {
         woken.into_iter().for_each(Waker::wake);
     }
 
-    fn reschedule(&self, _machine: &machine::Machine, core: &mut Core) {
-        if let Some(deadline) = core.next_deadline() {
+    fn reschedule(&self, _machine: &machine::Machine, core: MutexGuard<'_, Core>) {
+        let deadline = core.next_deadline();
+        drop(core);
+        if let Some(deadline) = deadline {
             self.bell.ring_before(deadline);
         }
     }
