@@ -215,7 +215,7 @@ impl Future for Sleep {
         let mut core = machine.lock_or_panic();
         if !self.key.is_some_and(|key| core.sleepers.update(key, cx.waker())) {
             self.key = Some(core.sleepers.insert(self.until, cx.waker()));
-            machine.world.reschedule(&machine, &mut core);
+            machine.world.reschedule(&machine, core);
         }
         Poll::Pending
     }
@@ -227,7 +227,7 @@ impl Sleep {
             && let Some(mut core) = self.machine.lock()
         {
             core.sleepers.remove(key);
-            self.machine.world.reschedule(&self.machine, &mut core);
+            self.machine.world.reschedule(&self.machine, core);
         }
     }
 }

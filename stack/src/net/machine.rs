@@ -36,8 +36,8 @@ pub(crate) trait World: Send + Sync {
     /// A call is done: send what it made, wake whom it concerns, mind a nearer deadline. Lets the lock go.
     fn settle(&self, machine: &Machine, core: MutexGuard<'_, Core>);
 
-    /// The machine's next deadline may have moved.
-    fn reschedule(&self, machine: &Machine, core: &mut Core);
+    /// The machine's next deadline may have moved. Lets the lock go.
+    fn reschedule(&self, machine: &Machine, core: MutexGuard<'_, Core>);
 
     /// Fills `bytes` with random ones.
     fn fill_random(&self, machine: &Machine, bytes: &mut [u8]);

@@ -16,11 +16,12 @@
 //! to take the driver and turn it until its own call is done, and else wait as a task does.
 
 mod port;
+mod shared;
+mod system;
 
 use super::executor::Executor;
-use super::machine::{Core, World};
-use super::waiters::Woken;
-use super::{Host, machine};
+use super::machine::{self, Core, World};
+use super::{Host, Woken};
 use crate::device::{Device, Receive};
 use crate::frame::RxFrame;
 use crate::stack::{Config, InterfaceConfig, InterfaceId, RX_BATCH_MAX, Stack};
@@ -28,13 +29,15 @@ use crate::time::{Duration, Instant};
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token, Waker as Alarm};
 use port::Port;
+use shared::{Bell, Main, Shared};
 use std::future::Future;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, TryLockError, Weak};
-use std::task::{Context, Poll as TaskPoll, Wake, Waker};
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll as TaskPoll, Waker};
+use system::{clock, duplicate, random_seed};
 
 /// Receive batches for each device and turn at most, before tasks of other devices get theirs.
 pub const BATCHES_PER_TURN_MAX: usize = 16;
@@ -60,22 +63,6 @@ pub struct Machine {
     shared: Arc<Shared>,
 }
 
-/// What the loop and callers share.
-struct Shared {
-    /// Set once, right after the making.
-    machine: OnceLock<Weak<machine::Machine>>,
-    ports: Vec<Port>,
-    driver: Mutex<Driver>,
-    bell: Arc<Bell>,
-    /// The poll's descriptor, a duplicate that needs no lock.
-    descriptor: OwnedFd,
-    /// Seeded randomness; none draws from the operating system.
-    rng: Option<Mutex<fastrand::Rng>>,
-    /// What ended the machine.
-    failure: Mutex<Option<(io::ErrorKind, String)>>,
-    stop: AtomicBool,
-}
-
 /// What it takes to receive, in the hands of one thread at a time.
 struct Driver {
     poll: Poll,
@@ -91,30 +78,6 @@ struct Receiver {
     readable: bool,
     /// Kept open for as long as it is registered; none has to be asked at every turn.
     fd: Option<Arc<OwnedFd>>,
-}
-
-/// Gets the loop up, if it sleeps.
-struct Bell {
-    alarm: Alarm,
-    /// Until when the loop sleeps, in nanoseconds; 0 while it is awake.
-    sleeping_until: AtomicU64,
-}
-
-impl Bell {
-    fn ring(&self) {
-        if self.sleeping_until.swap(0, Ordering::SeqCst) != 0
-            && let Err(error) = self.alarm.wake()
-        {
-            log::error!("the run loop can't be woken: {error}");
-        }
-    }
-
-    /// Something has to be done at `deadline`: gets the loop up if it would sleep longer.
-    fn ring_before(&self, deadline: Instant) {
-        if deadline.as_nanos() < self.sleeping_until.load(Ordering::SeqCst) {
-            self.ring();
-        }
-    }
 }
 
 impl Machine {
@@ -141,7 +104,6 @@ impl Machine {
             poll,
         };
         let shared = Arc::new(Shared {
-            machine: OnceLock::new(),
             ports,
             descriptor: duplicate(&driver.poll)?,
             driver: Mutex::new(driver),
@@ -153,7 +115,6 @@ impl Machine {
         let executor = Executor::new(move || bell.ring());
         let machine =
             machine::Machine::new(config.name, 0, stack, executor, Arc::clone(&shared) as Arc<dyn World>);
-        let _ = shared.machine.set(Arc::downgrade(&machine));
         Ok(Machine { machine, shared })
     }
 
@@ -223,6 +184,14 @@ impl Machine {
         wanted: &AtomicBool,
     ) -> io::Result<()> {
         self.sleep(driver, timeout, wanted)?;
+        self.work(driver).inspect_err(|_| {
+            // The machine ends here: those who waited for it get to see why.
+            self.run_tasks();
+        })
+    }
+
+    /// The waking part of a turn.
+    fn work(&self, driver: &mut Driver) -> io::Result<()> {
         let Driver { receivers, batch, .. } = driver;
         let mut received = false;
         for receiver in receivers {
@@ -280,6 +249,13 @@ impl Machine {
         core.take_events(&mut woken);
         drop(core);
         woken.into_iter().for_each(Waker::wake);
+        self.run_tasks();
+        if let Some(core) = self.machine.lock() {
+            self.shared.settle(&self.machine, core);
+        }
+    }
+
+    fn run_tasks(&self) {
         for _ in 0..TASKS_PER_BATCH_MAX {
             if self.machine.executor.run_one().is_none() {
                 break;
@@ -287,9 +263,6 @@ impl Machine {
             if let Some(panic) = self.machine.executor.take_panic() {
                 log::error!("{}: {panic}", self.machine.name);
             }
-        }
-        if let Some(core) = self.machine.lock() {
-            self.shared.settle(&self.machine, core);
         }
     }
 
@@ -306,7 +279,7 @@ impl Machine {
         // The bell was told of the sleep before this look, so a task that becomes ready after it rings.
         let busy = wanted.load(Ordering::SeqCst) || self.machine.executor.is_ready();
         let wait = if busy { Some(Duration::ZERO) } else { deadline.map(|deadline| deadline - now) };
-        let polled = driver.poll.poll(&mut driver.events, wait);
+        let polled = self.shared.wait(driver, wait);
         self.shared.bell.sleeping_until.store(0, Ordering::SeqCst);
         match polled {
             Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
@@ -381,119 +354,6 @@ impl Drop for RunningMachine {
     }
 }
 
-impl Shared {
-    fn take_driver(&self) -> io::Result<MutexGuard<'_, Driver>> {
-        self.check()?;
-        match self.driver.try_lock() {
-            Ok(driver) => Ok(driver),
-            Err(TryLockError::Poisoned(poisoned)) => Ok(poisoned.into_inner()),
-            Err(TryLockError::WouldBlock) => {
-                Err(io::Error::new(io::ErrorKind::ResourceBusy, "another thread drives this machine"))
-            }
-        }
-    }
-
-    /// Tells the bell until when the loop is going to sleep: what the machine and its ports want, and `others`.
-    fn plan_sleep(&self, machine: &machine::Machine, others: Option<Instant>) -> Option<Instant> {
-        let core = machine.lock();
-        let machines = core.as_ref().and_then(|core| core.next_deadline());
-        let mut deadline = others.into_iter().chain(machines).min();
-        loop {
-            let until = deadline.unwrap_or(Instant::FAR_FUTURE);
-            // Never 0, which says that the loop is awake.
-            self.bell.sleeping_until.store(until.as_nanos().max(1), Ordering::SeqCst);
-            // Ports tell their deadlines without the machine's lock: look after the bell was told, then once more.
-            match self.ports.iter().filter_map(Port::next_deadline).min() {
-                Some(nearer) if nearer < until => deadline = Some(nearer),
-                _ => return deadline,
-            }
-        }
-    }
-
-    /// Notes that a device failed: the machine is down from now on, and those who wait are told.
-    fn fail(&self, machine: &machine::Machine, error: io::Error) -> io::Error {
-        lock(&self.failure).get_or_insert_with(|| (error.kind(), error.to_string()));
-        let mut woken = Woken::new();
-        if let Some(mut core) = machine.lock() {
-            core.take_down(None, &mut woken);
-        }
-        woken.into_iter().for_each(Waker::wake);
-        self.bell.ring();
-        error
-    }
-
-    /// Errors: what ended the machine, if something has.
-    fn check(&self) -> io::Result<()> {
-        match &*lock(&self.failure) {
-            None => Ok(()),
-            Some((kind, text)) => Err(io::Error::new(*kind, text.clone())),
-        }
-    }
-}
-
-impl World for Shared {
-    fn now(&self) -> Instant {
-        clock()
-    }
-
-    fn settle(&self, machine: &machine::Machine, mut core: MutexGuard<'_, Core>) {
-        if !core.up {
-            return;
-        }
-        let mut woken = Woken::new();
-        core.handle_deadlines(clock(), &mut woken);
-        core.take_events(&mut woken);
-        let mut held = Some(core);
-        for port in &self.ports {
-            if let Err(error) = port.drain(machine, &mut held, &mut woken) {
-                drop(held.take());
-                self.fail(machine, error);
-                break;
-            }
-        }
-        if let Some(deadline) = held.or_else(|| machine.lock()).and_then(|core| core.next_deadline()) {
-            self.bell.ring_before(deadline);
-        }
-        woken.into_iter().for_each(Waker::wake);
-    }
-
-    fn reschedule(&self, _machine: &machine::Machine, core: &mut Core) {
-        if let Some(deadline) = core.next_deadline() {
-            self.bell.ring_before(deadline);
-        }
-    }
-
-    fn fill_random(&self, _machine: &machine::Machine, bytes: &mut [u8]) {
-        match &self.rng {
-            Some(rng) => lock(rng).fill(bytes),
-            None => {
-                if let Err(error) = fill_from_system(bytes) {
-                    panic!("the operating system has no random numbers: {error}");
-                }
-            }
-        }
-    }
-}
-
-impl std::fmt::Debug for Shared {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Shared").field("ports", &self.ports.len()).finish_non_exhaustive()
-    }
-}
-
-/// The waker of the future that [`Machine::run`] was given.
-struct Main {
-    woken: AtomicBool,
-    bell: Arc<Bell>,
-}
-
-impl Wake for Main {
-    fn wake(self: Arc<Main>) {
-        self.woken.store(true, Ordering::SeqCst);
-        self.bell.ring();
-    }
-}
-
 /// Adds an interface to the stack and registers its device.
 fn attach(
     stack: &mut Stack,
@@ -510,43 +370,6 @@ fn attach(
     }
     // Frames may wait since before the registration.
     Ok((Port::new(interface, tx), Receiver { interface, device: rx, readable: true, fd }))
-}
-
-/// The operating system's monotonic clock, which all machines of one system share.
-fn clock() -> Instant {
-    let time = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
-    let (seconds, nanos) = (time.tv_sec.unsigned_abs(), time.tv_nsec.unsigned_abs());
-    Instant::from_nanos(seconds.saturating_mul(1_000_000_000).saturating_add(nanos))
-}
-
-fn random_seed() -> io::Result<u64> {
-    let mut bytes = [0; 8];
-    fill_from_system(&mut bytes)?;
-    Ok(u64::from_le_bytes(bytes))
-}
-
-fn fill_from_system(mut bytes: &mut [u8]) -> io::Result<()> {
-    while !bytes.is_empty() {
-        match rustix::rand::getrandom(&mut *bytes, rustix::rand::GetRandomFlags::empty()) {
-            Ok(len) => bytes = &mut bytes[len..],
-            Err(rustix::io::Errno::INTR) => {}
-            Err(errno) => return Err(errno.into()),
-        }
-    }
-    Ok(())
-}
-
-/// A second descriptor for the same poll.
-fn duplicate(poll: &Poll) -> io::Result<OwnedFd> {
-    // SAFETY: the descriptor is the poll's, which is borrowed and so stays open until the duplicate is made.
-    #[allow(unsafe_code)]
-    let descriptor = unsafe { BorrowedFd::borrow_raw(poll.as_raw_fd()) };
-    descriptor.try_clone_to_owned()
-}
-
-/// Locks of this file guard plain data that is whole at any time, so a panic elsewhere doesn't spoil it.
-fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Tokens below are receivers.

@@ -358,7 +358,7 @@ impl World for SimWorld {
         woken.into_iter().for_each(Waker::wake);
     }
 
-    fn reschedule(&self, machine: &Machine, core: &mut Core) {
+    fn reschedule(&self, machine: &Machine, core: MutexGuard<'_, Core>) {
         self.net().plan_deadline(self.clock(), machine.index, core.next_deadline());
     }
 
