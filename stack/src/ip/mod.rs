@@ -116,6 +116,11 @@ impl Ip {
         todo!()
     }
 
+    /// The next hop answers (TCP saw progress): no probe is needed for a while (RFC 1122 section 2.3.2.1).
+    pub(crate) fn confirm(&mut self, cx: &mut Context, interface: InterfaceId, next_hop: IpAddr) {
+        todo!()
+    }
+
     /// Completes a pulled frame in place: IPv4 and link headers in front of what the transport wrote.
     /// The next hop must be [`NextHop::Ready`].
     pub(crate) fn finish(

@@ -17,8 +17,6 @@ pub(crate) struct AckState {
     quick: u8,
     /// The application answers what it reads: its answers carry the ACKs.
     pub(crate) interactive: bool,
-    /// The socket asked for quick ACKs (`TCP_QUICKACK`).
-    pub(crate) always_quick: bool,
     /// RCV.NXT of the last ACK that was sent.
     pub(crate) last_sent: SeqNum,
     /// When data last came in.
@@ -40,7 +38,6 @@ impl AckState {
             delayed: Instant::FAR_FUTURE,
             quick: QUICK_MAX as u8,
             interactive: false,
-            always_quick: false,
             last_sent: next,
             last_data: Instant::ZERO,
             undecided: false,
@@ -86,7 +83,7 @@ impl AckState {
         let unacknowledged = next.distance_from(self.last_sent);
         if unacknowledged > mss {
             self.now = Some(AckWhy::EverySecond);
-        } else if (self.quick > 0 && !self.interactive) || self.always_quick {
+        } else if self.quick > 0 && !self.interactive {
             self.now = Some(AckWhy::Quick);
         } else if unacknowledged > 0 && self.delayed == Instant::FAR_FUTURE {
             self.delayed = now + delay;
@@ -117,3 +114,6 @@ impl AckState {
         self.now
     }
 }
+
+/// Who answers data within this time holds a conversation: its answers carry the ACKs (Linux's `TCP_ATO_MIN`).
+pub(crate) const INTERACTIVE_WITHIN: Duration = Duration::from_millis(40);

@@ -135,6 +135,19 @@ impl ReceiveQueue {
         Some(piece)
     }
 
+    /// Moves on without keeping the bytes.
+    pub(crate) fn skip(&mut self, count: u64) {
+        self.next += count;
+        self.forget_early();
+    }
+
+    /// Drops what came early: behind a FIN nothing can follow.
+    pub(crate) fn forget_early(&mut self) {
+        self.early.clear();
+        self.ranges.clear();
+        self.early_bytes = 0;
+    }
+
     /// Drops everything that wasn't read.
     pub(crate) fn clear(&mut self) {
         *self = ReceiveQueue { next: self.next, ..ReceiveQueue::default() };

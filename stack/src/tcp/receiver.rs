@@ -107,9 +107,14 @@ impl Receiver {
 
     fn new_window(&self, mss: u32) -> u32 {
         let current = self.window();
-        let free = self.limit.saturating_sub(self.queue.readable()).min((u16::MAX as usize) << self.scale) as u32;
+        let free =
+            self.limit.saturating_sub(self.queue.readable()).min((u16::MAX as usize) << self.scale) as u32;
         let step = mss.min(self.limit as u32 / 2).max(1);
-        if free >= current.saturating_add(step) || free >= self.limit as u32 { free.max(current) } else { current }
+        if free >= current.saturating_add(step) || free >= self.limit as u32 {
+            free.max(current)
+        } else {
+            current
+        }
     }
 
     /// Takes a segment's data; `seq` is its first byte's number. Data right of the window is cut off.
@@ -119,8 +124,7 @@ impl Receiver {
             return Inserted::Full;
         }
         data.truncate(room as usize);
-        let offset = self.offset(seq);
-        let Some(offset) = offset else {
+        let Some(offset) = self.offset(seq) else {
             // It begins before RCV.NXT: cut off what is known.
             let known = self.next.distance_from(seq) as usize;
             if known >= data.len() {
@@ -129,7 +133,6 @@ impl Receiver {
             bytes::Buf::advance(&mut data, known);
             return self.data(self.next, data);
         };
-        self.segment_max = self.segment_max.max(data.len() as u32);
         let inserted = self.queue.insert(offset, data, self.limit_max.max(self.limit) * 2);
         match inserted {
             Inserted::InOrder { bytes, .. } => self.next += bytes as u32,
@@ -137,6 +140,29 @@ impl Receiver {
             Inserted::Duplicate | Inserted::Full => {}
         }
         inserted
+    }
+
+    /// Counts data that nobody will read (after `shutdown(SHUT_RD)`): it is acknowledged and dropped.
+    pub(crate) fn discard(&mut self, seq: SeqNum, len: u32) -> Inserted {
+        if seq != self.next || len > self.window() {
+            return Inserted::Full;
+        }
+        self.next += len;
+        self.queue.skip(u64::from(len));
+        Inserted::InOrder { bytes: len as usize, filled_hole: false }
+    }
+
+    /// A segment brought what was here already: the next ACK says so (RFC 2883), except for what lies ahead.
+    pub(crate) fn report_duplicate(&mut self, start: SeqNum, end: SeqNum) {
+        self.duplicate = Some((start, end.earliest(self.next.latest(start))));
+        if end.after(self.next) && start.at_or_after(self.next) {
+            self.duplicate = Some((start, end));
+        }
+    }
+
+    /// The window that a SYN offers: without scale.
+    pub(crate) fn syn_window(&self) -> u16 {
+        self.limit.min(usize::from(u16::MAX)) as u16
     }
 
     /// Takes a FIN that stands at `seq`; whether it is in order now (also later, by [`Receiver::fin_reached`]).
