@@ -10,13 +10,14 @@ mod demo;
 pub mod doctor;
 pub mod explain;
 mod failure;
+mod read_out;
 #[cfg(target_os = "linux")]
 pub mod testbed;
 pub mod ui;
 
 pub use failure::Failure;
 
-use cli::{Cli, Command};
+use cli::Command;
 use std::ffi::OsString;
 use std::process::ExitCode;
 use ui::Ui;
@@ -35,10 +36,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let ui = Ui::new(cli.quiet);
     let result = match cli.command {
         Command::Demo(args) => demo::run(&ui, &args),
-        Command::Explain(args) => {
-            let _ = args;
-            todo!()
-        }
+        Command::Explain(args) => read_out::run(&args),
         Command::Doctor => doctor::run(&ui),
     };
     match result {

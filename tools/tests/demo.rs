@@ -87,7 +87,9 @@ fn ensure_held(output: &Output, world: &str) -> Result<(), Failed> {
     ensure(output.status.code() == Some(0), || everything(output))?;
     let last = said.lines().last().unwrap_or_default();
     ensure(last.contains("steps held") && last.contains(&format!("{world} world")), || everything(output))?;
-    for word in ["ARP", "UDP echo", "web page", "64 MiB", "same SHA-256", "refused", "unreachable", "wireshark"] {
+    for word in
+        ["ARP", "UDP echo", "web page", "64 MiB", "same SHA-256", "refused", "unreachable", "wireshark"]
+    {
         ensure(said.contains(word), || format!("doesn't say {word:?}: {said}"))?;
     }
     ensure(!said.contains("FAIL"), || said.clone())
@@ -147,7 +149,6 @@ fn network() -> Vec<String> {
     all.sort();
     all
 }
-
 
 fn tap_holds_and_leaves_nothing_behind() -> Result<(), Failed> {
     let (before, capture) = (network(), Capture::new());
@@ -232,11 +233,10 @@ fn tshark_shows_the_reasons() -> Result<(), Failed> {
     let capture = Capture::new();
     let output = tapstack(&["demo", "--world", "tap", "--capture", &capture.name()]);
     ensure_held(&output, "tap")?;
-    let fields = ["frame.interface_name", "frame.packet_flags_direction", "frame.comment"];
-    let mut tshark = Command::new("tshark");
-    tshark.args(["-r", &capture.name(), "-T", "fields"]);
-    fields.iter().for_each(|field| drop(tshark.args(["-e", field])));
-    let shown = tshark.output()?;
+    let shown = Command::new("tshark")
+        .args(["-r", &capture.name(), "-T", "fields", "-e", "frame.interface_name"])
+        .args(["-e", "frame.packet_flags_direction", "-e", "frame.comment"])
+        .output()?;
     ensure(shown.status.success(), || everything(&shown))?;
     let (mut frames, mut directions) = (0, std::collections::BTreeSet::new());
     for line in text(&shown.stdout).lines() {

@@ -37,7 +37,7 @@ const TAP: &str = "tap";
 const SIM: &str = "sim";
 
 /// Runs the demo. Fails when a step did not hold, or the world that was asked for can't be had.
-pub fn run(ui: &Ui, args: &DemoArgs) -> Result<(), Failure> {
+pub(crate) fn run(ui: &Ui, args: &DemoArgs) -> Result<(), Failure> {
     let record = Record::create(args.capture.as_deref())?;
     let guard = interrupt::Guard::default();
     let (world, reports) = match args.world {

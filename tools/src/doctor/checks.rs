@@ -24,11 +24,23 @@ pub enum State {
     Missing,
     /// Not there; something smaller is lost.
     Optional,
+    /// Could not be found out, since something before it is missing.
+    Untried,
 }
 
 impl State {
     /// Columns of the longest of its words.
     pub const WIDTH: usize = "optional".len();
+
+    /// The word for it.
+    pub fn word(self) -> &'static str {
+        match self {
+            State::Ok => "ok",
+            State::Missing => "missing",
+            State::Optional => "optional",
+            State::Untried => "untried",
+        }
+    }
 }
 
 /// All rows, in the order in which a user would mend them.
@@ -113,7 +125,10 @@ fn trial(facts: &Facts) -> Check {
     match &facts.trial {
         Some(Ok(found)) => ok(WHAT, found.clone()),
         Some(Err(error)) => missing(WHAT, error.clone(), None),
-        None => missing(WHAT, "not tried, for want of the above".to_owned(), None),
+        None => {
+            let detail = "a namespace with a TAP: when the above is mended".to_owned();
+            Check { what: WHAT, state: State::Untried, detail, mend: None }
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 /// Programs that the tests run beside the stack, with their Debian packages.
-pub const TEST_TOOLS: [(&str, &str); 6] = [
+const TEST_TOOLS: [(&str, &str); 6] = [
     ("tshark", "tshark"),
     ("curl", "curl"),
     ("ping", "iputils-ping"),
@@ -37,7 +37,7 @@ pub struct Facts {
     pub wireshark: Option<PathBuf>,
     /// Where `tshark` is.
     pub tshark: Option<PathBuf>,
-    /// The packages of [`TEST_TOOLS`] whose programs are not there.
+    /// Packages that tests want, whose programs are not there.
     pub test_packages_missing: Vec<&'static str>,
     /// What installs packages here.
     pub installer: Option<Installer>,

@@ -40,15 +40,19 @@ fn print_table(ui: &Ui, checks: &[Check]) {
     let what_width = checks.iter().map(|c| c.what.chars().count()).max().unwrap_or(0);
     let state_width = State::WIDTH;
     for check in checks {
-        let (mark, word) = match check.state {
-            State::Ok => (Mark::Ok, "ok"),
-            State::Missing => (Mark::Bad, "missing"),
-            State::Optional => (Mark::Absent, "optional"),
+        let mark = match check.state {
+            State::Ok => Mark::Ok,
+            State::Missing => Mark::Bad,
+            State::Optional | State::Untried => Mark::Absent,
         };
         let indent = what_width + 2 + state_width + 2;
         let mut lines = ui::wrap(&check.detail, WIDTH - indent).into_iter();
         let first = lines.next().unwrap_or_default();
-        ui.line(format!("{:<what_width$}  {}  {first}", check.what, mark.show(word, state_width)));
+        ui.line(format!(
+            "{:<what_width$}  {}  {first}",
+            check.what,
+            mark.show(check.state.word(), state_width)
+        ));
         for line in lines {
             ui.line(format!("{:indent$}{line}", ""));
         }
