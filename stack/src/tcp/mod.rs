@@ -6,7 +6,7 @@ use crate::ip::{Ip, PacketIn};
 use crate::socket::*;
 use crate::stack::{Config, Context};
 use crate::time::Instant;
-use core::net::{IpAddr, SocketAddr};
+use core::net::SocketAddr;
 
 /// Names a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -30,41 +30,13 @@ pub(crate) enum Pulled {
     Nothing,
 }
 
-/// An ICMP error that quotes one of our packets.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct IcmpNotice {
-    /// Addresses and ports as the quoted packet had them: `local` is its source.
-    pub(crate) local: SocketAddr,
-    pub(crate) remote: SocketAddr,
-    /// The quoted TCP sequence number; 0 on UDP.
-    pub(crate) sequence: u32,
-    pub(crate) kind: IcmpErrorKind,
-    /// Who sent the error.
-    pub(crate) from: IpAddr,
-}
-
-/// What an ICMP error says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum IcmpErrorKind {
-    NetUnreachable,
-    HostUnreachable,
-    ProtocolUnreachable,
-    PortUnreachable,
-    /// With the next hop's MTU; 0 where an old router did not say.
-    FragmentationNeeded {
-        mtu: u16,
-    },
-    /// Filtered by policy.
-    Prohibited,
-    TimeExceeded,
-    ParameterProblem,
-}
+pub(crate) use crate::icmp::{IcmpErrorKind, IcmpNotice};
 
 pub(crate) struct Tcp {}
 
 impl Tcp {
     pub(crate) fn new(config: &Config, cx: &mut Context) -> Tcp {
-        todo!()
+        Tcp {}
     }
     /// A segment came in.
     pub(crate) fn input(
@@ -74,12 +46,10 @@ impl Tcp {
         sockets: &mut Sockets,
         packet: PacketIn,
     ) -> Outcome {
-        todo!()
+        cx.drop(crate::frame::DropReason::TcpNoListener)
     }
     /// The end of a receive batch: ACKs are decided now.
-    pub(crate) fn end_batch(&mut self, cx: &mut Context, ip: &mut Ip) {
-        todo!()
-    }
+    pub(crate) fn end_batch(&mut self, cx: &mut Context, ip: &mut Ip) {}
     /// Makes a connection's next segment; the frame is finished (IP and link headers) on return.
     pub(crate) fn transmit(
         &mut self,
@@ -89,13 +59,11 @@ impl Tcp {
         id: ConnectionId,
         frame: &mut TxFrame,
     ) -> Pulled {
-        todo!()
+        Pulled::Nothing
     }
-    pub(crate) fn handle_timeout(&mut self, cx: &mut Context, ip: &mut Ip, sockets: &mut Sockets) {
-        todo!()
-    }
+    pub(crate) fn handle_timeout(&mut self, cx: &mut Context, ip: &mut Ip, sockets: &mut Sockets) {}
     pub(crate) fn next_timeout(&self) -> Option<Instant> {
-        todo!()
+        None
     }
     /// An ICMP error came in about a segment of ours.
     pub(crate) fn icmp_error(
@@ -105,7 +73,7 @@ impl Tcp {
         sockets: &mut Sockets,
         notice: &IcmpNotice,
     ) -> Outcome {
-        todo!()
+        cx.drop(crate::frame::DropReason::IcmpUnmatched)
     }
     /// The next hop of a waiting connection did not answer.
     pub(crate) fn unreachable(
@@ -115,7 +83,6 @@ impl Tcp {
         sockets: &mut Sockets,
         id: ConnectionId,
     ) {
-        todo!()
     }
     pub(crate) fn socket(&mut self) -> TcpSocket {
         todo!()
