@@ -59,6 +59,9 @@ mod time_wait;
 mod timers;
 mod urgent;
 
+#[cfg(test)]
+mod tests;
+
 pub use config::{BufferSizes, EcnMode, SynCookies, TcpConfig};
 pub(crate) use demux::ConnectionId;
 pub(crate) use icmp_error::{IcmpErrorKind, IcmpNotice};
