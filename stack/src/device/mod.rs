@@ -4,6 +4,7 @@
 //! - **Out**: [`RxFrame`]s.
 //! - **Keeps**: nothing of the protocols.
 //! - **Timers**: only wrappers that delay frames have one ([`Receive::next_deadline`], [`Transmit::next_deadline`]).
+//! - **RFC**: none; checksums that a device left open are completed as RFC 1071 has it.
 //! - **Never**: blocks; looks at more of a frame than it has to.
 
 pub mod impair;
