@@ -5,56 +5,10 @@ use super::Tcp;
 use super::demux::{ConnectionId, Slot, Tuple};
 use super::seq::SeqNum;
 use crate::frame::{DropReason, Outcome};
+use crate::icmp::{IcmpErrorKind, IcmpNotice};
 use crate::ip::Ip;
-use crate::socket::{Errno, Sockets, TcpState};
+use crate::socket::{Sockets, TcpState};
 use crate::stack::Context;
-use core::net::{IpAddr, SocketAddr};
-
-/// An ICMP error that quotes one of our packets.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct IcmpNotice {
-    /// Addresses and ports as the quoted packet had them: `local` is its source.
-    pub(crate) local: SocketAddr,
-    pub(crate) remote: SocketAddr,
-    /// The quoted TCP sequence number; 0 on UDP.
-    pub(crate) sequence: u32,
-    pub(crate) kind: IcmpErrorKind,
-    /// Who sent the error.
-    pub(crate) from: IpAddr,
-}
-
-/// What an ICMP error says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum IcmpErrorKind {
-    NetUnreachable,
-    HostUnreachable,
-    ProtocolUnreachable,
-    PortUnreachable,
-    /// With the next hop's MTU; 0 where an old router did not say.
-    FragmentationNeeded {
-        mtu: u16,
-    },
-    /// Filtered by policy.
-    Prohibited,
-    TimeExceeded,
-    ParameterProblem,
-}
-
-impl IcmpErrorKind {
-    /// The error that a socket reports for it.
-    pub(crate) fn errno(self) -> Option<Errno> {
-        Some(match self {
-            IcmpErrorKind::NetUnreachable => Errno::ENETUNREACH,
-            IcmpErrorKind::HostUnreachable | IcmpErrorKind::Prohibited | IcmpErrorKind::TimeExceeded => {
-                Errno::EHOSTUNREACH
-            }
-            IcmpErrorKind::PortUnreachable => Errno::ECONNREFUSED,
-            IcmpErrorKind::ProtocolUnreachable => Errno::ENOPROTOOPT,
-            IcmpErrorKind::ParameterProblem => Errno::EPROTO,
-            IcmpErrorKind::FragmentationNeeded { .. } => return None,
-        })
-    }
-}
 
 impl Tcp {
     /// An ICMP error came in about a segment of ours.
@@ -90,7 +44,7 @@ impl Tcp {
             }
             kind => {
                 let opening = matches!(conn.state, TcpState::SynSent | TcpState::SynReceived);
-                let error = kind.errno();
+                let error = Some(kind.errno());
                 // RFC 1122 section 4.2.3.9: hard errors abort; RFC 5927 section 5.2 and Linux: only while opening.
                 if opening && kind != IcmpErrorKind::TimeExceeded {
                     conn.close_with(error);

@@ -64,7 +64,6 @@ mod tests;
 
 pub use config::{BufferSizes, EcnMode, SynCookies, TcpConfig};
 pub(crate) use demux::ConnectionId;
-pub(crate) use icmp_error::{IcmpErrorKind, IcmpNotice};
 pub(crate) use socket::TcpSocket;
 pub(crate) use time_wait::TimeWaitId;
 

@@ -10,8 +10,13 @@
 //! Fixed fields are read and written through the views of `smoltcp::wire`. TCP options and ICMP errors are our own:
 //! a bad option must not cost the whole segment, and routers quote as little as eight bytes of a packet.
 
+pub(crate) mod arp;
 #[cfg(test)]
 pub(crate) mod captured;
 pub(crate) mod checksum;
+pub(crate) mod ethernet;
+pub(crate) mod icmp;
+pub(crate) mod ipv4;
 pub(crate) mod tcp;
 pub(crate) mod tcp_options;
+pub(crate) mod udp;

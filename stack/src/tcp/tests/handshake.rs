@@ -15,7 +15,7 @@ fn passive_open_answers_options_in_linux_order() {
     t.inject("S 0 <mss 1000,sackOK,TS 77 0,wscale 7>");
     let synack = t.pull().unwrap();
     assert!(synack.starts_with("S. 0 ack 1 win 65535 <mss 1460,sackOK,TS "), "{synack}");
-    assert!(synack.ends_with(" 77,wscale 10>"), "{synack}");
+    assert!(synack.ends_with(" 77,wscale 11>"), "{synack}");
     assert_eq!(t.stack.accept(t.now, listener), Err(Errno::EAGAIN));
     t.inject(". 1 ack 1 <TS 78 last>");
     t.quiet();
@@ -24,7 +24,7 @@ fn passive_open_answers_options_in_linux_order() {
     assert_eq!(t.state(socket), TcpState::Established);
     let info = t.info(socket);
     assert_eq!((info.snd_mss, info.timestamps, info.sack), (988, true, true));
-    assert_eq!(info.window_scale, Some((10, 7)));
+    assert_eq!(info.window_scale, Some((11, 7)));
 }
 
 #[test]
@@ -32,7 +32,7 @@ fn active_open() {
     let mut t = Script::new();
     let socket = t.connecting();
     let syn = t.pull().unwrap();
-    assert!(syn.starts_with("S 0 win 65535 <mss 1460,sackOK,TS ") && syn.ends_with(" 0,wscale 10>"), "{syn}");
+    assert!(syn.starts_with("S 0 win 65535 <mss 1460,sackOK,TS ") && syn.ends_with(" 0,wscale 11>"), "{syn}");
     assert_eq!(t.state(socket), TcpState::SynSent);
     t.inject("S. 0 ack 1 <mss 1400,sackOK,TS 9 last,wscale 3>");
     t.expect(". 1 ack 1");
@@ -128,12 +128,12 @@ fn cookies_keep_mss_scale_and_sack() {
     let listener = t.listener(8);
     t.inject("S 0 <mss 1400,sackOK,TS 50 0,wscale 6>");
     let synack = t.pull().unwrap();
-    assert!(synack.contains("mss 1460,sackOK,TS") && synack.contains("wscale 10"), "{synack}");
+    assert!(synack.contains("mss 1460,sackOK,TS") && synack.contains("wscale 11"), "{synack}");
     assert_eq!(t.stack.poll_timeout(), None, "nothing is kept");
     t.inject(". 1 ack 1 <TS 51 last>");
     let (socket, _) = t.stack.accept(t.now, listener).unwrap();
     let info = t.info(socket);
-    assert_eq!((info.snd_mss, info.sack, info.window_scale), (1_388, true, Some((10, 6))));
+    assert_eq!((info.snd_mss, info.sack, info.window_scale), (1_388, true, Some((11, 6))));
     assert_eq!(t.stack.counters().tcp_cookies_in, 1);
     // A guess is refused.
     t.inject_from(1_003, ". 1 ack 77");

@@ -175,8 +175,9 @@ fn our_window_closes_and_reading_opens_it() {
         }
         assert!(seq < 100_000);
     }
-    let unread = seq - 1;
-    assert_eq!(t.recv(socket, 200_000), Ok(unread));
+    // The last segment may have been cut off at the window's edge.
+    let unread = t.recv(socket, 200_000).unwrap();
+    assert!((seq - 1_001..seq).contains(&unread), "{unread} of {seq}");
     let update = t.pull().expect("a window update");
     let opened: u32 = update.split(" win ").nth(1).unwrap().split(' ').next().unwrap().parse().unwrap();
     assert!(opened > window, "{window} {opened}");
