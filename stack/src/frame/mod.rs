@@ -8,6 +8,7 @@
 //! - **Never**: copies payload.
 
 mod cause;
+mod flatten;
 mod outcome;
 
 use bytes::Bytes;
@@ -15,6 +16,7 @@ use core::fmt;
 use smallvec::SmallVec;
 
 pub use cause::{AckWhy, ArpWhy, Cause, CauseKind, RetransmitWhy, Riders};
+pub use flatten::complete_checksum;
 pub use outcome::{DropReason, Outcome};
 
 /// Identifies one packet through a capture, across forwarding and simulated wires.
