@@ -10,9 +10,9 @@ pub mod impair;
 pub mod impaired;
 pub mod memory;
 #[cfg(target_os = "linux")]
-mod pool;
-#[cfg(target_os = "linux")]
 pub mod tap;
+#[cfg(target_os = "linux")]
+mod tap_pool;
 pub mod vnet;
 
 pub use impair::{Impairment, ImpairmentCounts};
