@@ -2,7 +2,7 @@
 
 use super::congestion::CongestionControl;
 use super::frto::Frto;
-use super::scoreboard::LossWhy;
+use super::record::LossWhy;
 use super::{DeadlineOut, Sender, probe};
 use crate::socket::CongestionState;
 use crate::time::{Duration, Instant};
