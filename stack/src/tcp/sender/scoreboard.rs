@@ -486,3 +486,43 @@ fn insert_range(ranges: &mut VecDeque<Range<u64>>, new: Range<u64>) {
 const RESENT_SLACK: usize = 64;
 /// Records that an idle connection keeps room for.
 const IDLE_RECORDS: usize = 16;
+
+#[cfg(test)]
+impl Scoreboard {
+    /// Compares everything that is kept with what the records say.
+    pub(super) fn check(&self) {
+        let mut counts = Counts::default();
+        let mut at = self.una;
+        let mut sacked: VecDeque<Range<u64>> = VecDeque::new();
+        for record in &self.records {
+            assert_eq!(record.start, at, "records follow each other");
+            assert!(record.len > 0 && record.segments > 0);
+            at = record.end();
+            let mut recount = *record;
+            recount.count();
+            assert_eq!(recount, *record, "segments as payload and MSS say");
+            counts.add(record);
+            assert!(!(record.sacked && record.lost), "SACKed is not lost");
+            if record.sacked {
+                insert_range(&mut sacked, record.start..record.end());
+            }
+            if record.needs_resend() {
+                assert!(
+                    self.to_resend.iter().any(|Reverse(start)| *start == record.start),
+                    "will be offered"
+                );
+            } else if record.is_undecided() && !record.retransmitted {
+                assert!(record.start >= self.originals, "the cursor has not passed it");
+            } else if record.is_undecided() {
+                let known = |entry: &Resent| {
+                    entry.sent_at == record.sent_at && entry.start <= record.start && record.start < entry.end
+                };
+                assert!(self.resent.iter().any(known), "in the queue of retransmissions: {record:?}");
+            }
+        }
+        assert_eq!(at, self.nxt, "records reach up to snd.nxt");
+        assert_eq!(counts, self.counts);
+        assert_eq!(sacked, self.sacked);
+        assert!(self.resent.iter().zip(self.resent.iter().skip(1)).all(|(a, b)| a.sent_at <= b.sent_at));
+    }
+}
