@@ -4,6 +4,7 @@
 //! - **Out**: lines on standard output, errors on standard error, an exit code: 0 when what was asked for held,
 //!   1 when it did not, 2 when it was asked wrongly, 130 after Ctrl-C.
 //! - **Never**: touches the machine's own network; runs an external program.
+#![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod cli;
 mod demo;

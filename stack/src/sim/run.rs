@@ -29,6 +29,8 @@ const STEPS_SHOWN: usize = 24;
 pub(super) struct Steps {
     last: VecDeque<(Instant, Step)>,
     in_this_instant: u32,
+    /// Whether a panic's message says all this already.
+    reported: bool,
 }
 
 #[derive(Clone, Copy)]
@@ -56,11 +58,8 @@ impl Sim {
                 if let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(&waker)) {
                     return output;
                 }
-            } else if !self.run_task() && !self.step(Instant::FAR_FUTURE) {
-                panic!(
-                    "the world stands still, and the scenario waits for what can't happen\n{}",
-                    self.report()
-                );
+            } else if !self.advance(Instant::FAR_FUTURE) {
+                self.fail("the world stands still, and the scenario waits for what can't happen");
             }
         }
     }
@@ -80,7 +79,7 @@ impl Sim {
         let until = self.now() + IDLE_WAIT_MAX;
         while self.advance(until) {}
         if let Some(next) = self.world.next_time() {
-            panic!("the world isn't idle after a day; next is {next}\n{}", self.report());
+            self.fail(&format!("the world isn't idle after a day; next is {next}"));
         }
     }
 
@@ -167,9 +166,14 @@ impl Sim {
         steps.last.push_back((now, step));
         steps.in_this_instant += 1;
         if steps.in_this_instant > EVENTS_IN_AN_INSTANT_MAX {
-            steps.in_this_instant = 0;
-            panic!("the world spins: {EVENTS_IN_AN_INSTANT_MAX} events in one instant\n{}", self.report());
+            self.fail(&format!("the world spins: {EVENTS_IN_AN_INSTANT_MAX} events in one instant"));
         }
+    }
+
+    /// Ends the run, with all that helps to find out why.
+    fn fail(&mut self, what: &str) -> ! {
+        self.steps.reported = true;
+        panic!("{what}\n{}", self.report());
     }
 
     /// What a reader needs to find out what went wrong, and to make it happen again.
@@ -200,7 +204,7 @@ impl Sim {
 
 impl Drop for Sim {
     fn drop(&mut self) {
-        if std::thread::panicking() {
+        if std::thread::panicking() && !self.steps.reported {
             eprintln!("{}", self.report());
         }
         // Tasks hold hosts, and so each other: nobody else would drop them.
