@@ -21,7 +21,7 @@ mod netlink;
 mod netns;
 mod why;
 
-pub use namespace::{Entered, enter, inside};
+pub use namespace::{Entered, enter, inside, move_in};
 pub use netlink::{Netlink, Route};
 pub use netns::NetNs;
 pub use why::{TestbedError, Why, available};

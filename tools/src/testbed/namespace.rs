@@ -74,7 +74,11 @@ fn die_with_parent() -> Result<(), TestbedError> {
     Ok(())
 }
 
-fn move_in() -> Result<(), TestbedError> {
+/// Moves this process itself into network, mount and (unless it is root's) user namespaces of its own, for good. It
+/// suits a program that does nothing else: everything in them ends with the process, however that ends.
+///
+/// Call it before any thread is started.
+pub fn move_in() -> Result<(), TestbedError> {
     let (uid, gid) = (geteuid(), getegid());
     match unshare() {
         Ok(()) => {}
