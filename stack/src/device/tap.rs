@@ -1,7 +1,7 @@
 //! The TAP device: all of its system calls, and the two halves that read and write frames.
 #![allow(unsafe_code)]
 
-use super::pool::Pool;
+use super::tap_pool::Pool;
 use super::vnet::{self, VNET_LEN};
 use super::{Device, Receive, Transmit};
 use crate::frame::{HEADROOM, RxChecksum, RxFrame, SLICES_INLINE, TxChecksum, TxFrame};
@@ -211,7 +211,8 @@ impl Tap {
         self.configure::<SIOCSIFMTU>("set the MTU", |request| request.set_int(i32::from(mtu))).map(drop)
     }
 
-    /// Sets how many frames wait for us in the kernel before it drops them (1000 by default).
+    /// Sets how many frames wait for us in the kernel before it drops them (1000 by default). The kernel allows that
+    /// to real root only, not to an ordinary user's namespace (where rtnetlink can do it).
     pub fn set_queue_len(&self, frames: u16) -> Result<(), TapError> {
         let set = |request: &mut Ifreq| request.set_int(i32::from(frames));
         self.configure::<SIOCSIFTXQLEN>("set the queue's length", set).map(drop)
