@@ -130,19 +130,18 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Cli, Stop> {
         let _ = Cli::command().print_help();
         return Err(Stop::Shown);
     }
-    Cli::try_parse_from(args).map_err(|error| match error.kind() {
+    Cli::try_parse_from(&args).map_err(|error| match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
             let _ = error.print();
             Stop::Shown
         }
-        _ => Stop::Misused(one_line(&error)),
+        _ => Stop::Misused(one_line(&error, &args)),
     })
 }
 
 /// Says in one line what clap says in five: what is wrong, what was meant, where the help is.
-fn one_line(error: &clap::Error) -> String {
-    let rendered = error.to_string();
-    let mut line = first_paragraph(&rendered);
+fn one_line(error: &clap::Error, args: &[OsString]) -> String {
+    let mut line = first_paragraph(&error.to_string());
     for kind in [ContextKind::SuggestedArg, ContextKind::SuggestedSubcommand, ContextKind::SuggestedValue] {
         let meant = match error.get(kind) {
             Some(ContextValue::String(one)) => one.clone(),
@@ -151,8 +150,7 @@ fn one_line(error: &clap::Error) -> String {
         };
         line.push_str(&format!("; did you mean '{meant}'?"));
     }
-    let usage = rendered.lines().find_map(|l| l.strip_prefix("Usage: "));
-    let asked = usage.and_then(|u| u.split_whitespace().nth(1)).filter(|word| is_subcommand(word));
+    let asked = args.iter().skip(1).filter_map(|arg| arg.to_str()).find(|word| is_subcommand(word));
     match asked {
         Some(subcommand) => line.push_str(&format!(" (see tapstack {subcommand} --help)")),
         None => line.push_str(" (see tapstack --help)"),

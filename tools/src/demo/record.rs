@@ -13,7 +13,7 @@ use tapstack::net::Host;
 use tapstack::stack::{InterfaceConfig, InterfaceId};
 
 /// Ordinary packets that are kept of each flow, so that of a bulk transfer its beginning is there to be read.
-const FLOW_PACKETS_MAX: u32 = 500;
+const FLOW_PACKETS_MAX: u32 = 200;
 /// The capture's size at most, in bytes.
 const CAPTURE_BYTES_MAX: u64 = 18_000_000;
 /// How every pcapng file begins: the type of a section header block.

@@ -12,10 +12,10 @@ pub(super) const TITLE_WIDTH: usize = 24;
 /// Presents who takes part.
 pub(super) fn cast(ui: &Ui, world: &str, parts: [(IpAddr, &str, &str); 3]) {
     let place = match world {
-        super::TAP => "a private network namespace; the machine's own network is not touched",
+        super::TAP => "virtual interfaces in a private network namespace",
         _ => "simulated, on a virtual clock",
     };
-    ui.line(format!("tapstack demo in the {world} world ({place})"));
+    ui.line(format!("tapstack demo, in the {world} world: {place}"));
     ui.line("");
     for (address, name, what) in parts {
         ui.line(format!("  {address}  {name:<6}  {what}"));
