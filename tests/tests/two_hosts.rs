@@ -3,9 +3,9 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
+use tapstack::Config;
 use tapstack::capture::{Capture, CaptureOptions};
 use tapstack::net::{Host, TcpStream};
-use tapstack::Config;
 use tapstack::sim::{MachineConfig, Sim, Wire, WireCounts};
 use tapstack::stack::Cidr;
 use tapstack::tcp::TcpConfig;
