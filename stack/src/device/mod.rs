@@ -4,7 +4,7 @@
 //! - **Out**: [`RxFrame`]s.
 //! - **Keeps**: nothing of the protocols.
 //! - **Timers**: only wrappers that delay frames have one ([`Receive::next_deadline`], [`Transmit::next_deadline`]).
-//! - **RFC**: none; checksums that a device left open are completed as RFC 1071 has it.
+//! - **RFC**: none of its own: completed checksums are RFC 1071's; the header of offload mode is virtio 1.2's.
 //! - **Never**: blocks; looks at more of a frame than it has to.
 
 pub mod impair;

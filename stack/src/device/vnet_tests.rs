@@ -7,9 +7,12 @@ use bytes::Bytes;
 /// In front of a SYN from the kernel: its checksum is left to us, behind Ethernet and IPv4 (34), 16 bytes in.
 #[cfg(target_endian = "little")]
 const KERNEL_SYN: [u8; 10] = [1, 0, 0, 0, 0, 0, 34, 0, 16, 0];
-/// In front of a 65,226-byte super-frame in segments of 1448 bytes; 66 bytes of headers.
+/// In front of a super-frame of five segments of 1000 bytes; its headers are 54.
 #[cfg(target_endian = "little")]
-const KERNEL_TSO: [u8; 10] = [1, 1, 66, 0, 0xa8, 5, 34, 0, 16, 0];
+const KERNEL_TSO: [u8; 10] = [1, 1, 54, 0, 0xe8, 3, 34, 0, 16, 0];
+/// In front of a super-frame of UDP datagrams of 1200 bytes.
+#[cfg(target_endian = "little")]
+const KERNEL_USO: [u8; 10] = [1, 5, 42, 0, 0xb0, 4, 34, 0, 6, 0];
 
 fn with_frame(header: [u8; 10], ethertype: [u8; 2]) -> Vec<u8> {
     let mut bytes = header.to_vec();
@@ -25,16 +28,15 @@ const PARTIAL_TCP: RxChecksum = RxChecksum::Partial { start: 34, offset: 16 };
 #[cfg(target_endian = "little")]
 fn kernel_headers_are_understood() {
     assert_eq!(decode(&with_frame(KERNEL_SYN, IPV4)), Some((PARTIAL_TCP, None)));
-    let gso = Gso { kind: GsoKind::Tcp4, size: 1448 };
+    let gso = Gso { kind: GsoKind::Tcp4, size: 1000 };
     assert_eq!(decode(&with_frame(KERNEL_TSO, IPV4)), Some((PARTIAL_TCP, Some(gso))));
-    let with_ecn = [1, 0x81, 66, 0, 0xa8, 5, 34, 0, 16, 0];
+    let with_ecn = [1, 0x81, 54, 0, 0xe8, 3, 34, 0, 16, 0];
     assert_eq!(decode(&with_frame(with_ecn, IPV4)), Some((PARTIAL_TCP, Some(gso))));
-    let uso = [1, 5, 42, 0, 0xc0, 5, 34, 0, 6, 0];
     let expected =
-        (RxChecksum::Partial { start: 34, offset: 6 }, Some(Gso { kind: GsoKind::Udp4, size: 1472 }));
-    assert_eq!(decode(&with_frame(uso, IPV4)), Some(expected));
+        (RxChecksum::Partial { start: 34, offset: 6 }, Some(Gso { kind: GsoKind::Udp4, size: 1200 }));
+    assert_eq!(decode(&with_frame(KERNEL_USO, IPV4)), Some(expected));
     // The same over IPv6 is nothing that this stack can use.
-    assert_eq!(decode(&with_frame(uso, [0x86, 0xdd])), Some((expected.0, None)));
+    assert_eq!(decode(&with_frame(KERNEL_USO, [0x86, 0xdd])), Some((expected.0, None)));
 }
 
 #[test]
@@ -59,16 +61,19 @@ fn other_headers_are_understood() {
 fn frames_get_the_headers_that_a_kernel_expects() {
     let mut frame = TxFrame::new(Cause::default());
     frame.payload.push(Bytes::from_static(&[0; 3000]));
-    frame.prepend(66);
+    frame.prepend(54);
     assert_eq!(encode(&frame), [0; 10]);
     frame.checksum = TxChecksum::Partial { start: 34, offset: 16 };
     assert_eq!(encode(&frame), KERNEL_SYN);
-    frame.gso = Some(Gso { kind: GsoKind::Tcp4, size: 1448 });
+    frame.gso = Some(Gso { kind: GsoKind::Tcp4, size: 1000 });
     assert_eq!(encode(&frame), KERNEL_TSO);
     frame.headers_mut()[34 + 13] = 0x80 | 0x10;
     assert_eq!(encode(&frame)[1], 0x81, "CWR is told");
-    frame.gso = Some(Gso { kind: GsoKind::Udp4, size: 1472 });
-    assert_eq!(encode(&frame), [1, 5, 66, 0, 0xc0, 5, 34, 0, 16, 0]);
+    let mut frame = TxFrame::new(Cause::default());
+    frame.prepend(42);
+    frame.checksum = TxChecksum::Partial { start: 34, offset: 6 };
+    frame.gso = Some(Gso { kind: GsoKind::Udp4, size: 1200 });
+    assert_eq!(encode(&frame), KERNEL_USO);
 }
 
 #[test]
