@@ -30,7 +30,7 @@ pub(crate) fn run(ui: &Ui, args: &ExplainArgs) -> Result<(), Failure> {
     let on_terminal = io::stdout().is_terminal();
     let mut out = io::BufWriter::new(anstream::stdout().lock());
     for line in lines.iter().take(shown) {
-        let text = if on_terminal { in_two_parts(line, width(), true) } else { format!("{line}\n") };
+        let text = if on_terminal { in_two_parts(line, width()) } else { format!("{line}\n") };
         match out.write_all(text.as_bytes()) {
             // Whoever reads has enough.
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(()),
@@ -47,20 +47,20 @@ pub(crate) fn run(ui: &Ui, args: &ExplainArgs) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The first lines of a capture's ladder, for a terminal or a log.
+/// The first lines of a capture's ladder, for a terminal or a log. What was only overheard is left out: a broadcast
+/// that was meant for another.
 pub(crate) fn beginning(file: &[u8], names: &[(IpAddr, &str)], limit: usize) -> Result<String, String> {
     let capture = capture::read(file).map_err(|error| error.to_string())?;
     let lines = ladder(&capture.records, names);
-    Ok(lines.iter().take(limit).map(|line| in_two_parts(line, width(), false)).collect())
+    let overheard =
+        |line: &LadderLine| line.cause.is_empty() && !line.dropped && line.outcome.starts_with("dropped");
+    let lines = lines.iter().filter(|line| !overheard(line));
+    Ok(lines.take(limit).map(|line| in_two_parts(line, width())).collect())
 }
 
 /// A frame and, below it, its reason.
-fn in_two_parts(line: &LadderLine, width: usize, micros: bool) -> String {
-    let time = if micros {
-        format!("{}.{:06}", line.time.as_secs(), line.time.subsec_micros())
-    } else {
-        format!("{}.{:03}", line.time.as_secs(), line.time.subsec_millis())
-    };
+fn in_two_parts(line: &LadderLine, width: usize) -> String {
+    let time = format!("{}.{:06}", line.time.as_secs(), line.time.subsec_micros());
     let ends = format!("{} → {}", line.from, line.to);
     let head = format!("  {time}  {ends:<ENDS_WIDTH$}  ");
     let indent = head.chars().count();
@@ -105,7 +105,7 @@ mod tests {
             dropped: false,
             packet_id: 7,
         };
-        let text = anstream::adapter::strip_str(&in_two_parts(&line, 80, true)).to_string();
+        let text = anstream::adapter::strip_str(&in_two_parts(&line, 80)).to_string();
         assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
         let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
         assert!(words.starts_with("0.001500 anna → kernel TCP 10.0.0.2:80 >"), "{words}");

@@ -64,13 +64,13 @@ fn print_capture(ui: &Ui, recorded: &Recorded) {
     ));
     ui.line("");
     ui.line(format!("  {}", format!("wireshark {file}").bold()));
-    ui.line("      shows why each frame was sent under \"Packet comments\"; as a column: frame.comment");
+    ui.line("      each frame's reason stands under \"Packet comments\"; as a column: frame.comment");
     ui.line(format!("  {}", format!("tapstack explain {file}").bold()));
     ui.line("      prints the whole ladder here");
 }
 
 /// Frames of the ladder: the first exchange, with the announcements and the question before it.
-const LADDER_FRAMES: usize = 8;
+const LADDER_FRAMES: usize = 10;
 
 fn print_ladder(ui: &Ui, recorded: &Recorded) {
     let names = [(KERNEL, "kernel"), (ANNA, "anna"), (BEN, "ben")];

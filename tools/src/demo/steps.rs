@@ -242,7 +242,7 @@ async fn beside<T>(
 pub(super) fn short(time: Duration) -> String {
     let micros = time.as_micros();
     match micros {
-        0..1_000 => format!("{micros} us"),
+        0..1_000 => format!("{micros} µs"),
         1_000..1_000_000 => format!("{:.1} ms", micros as f64 / 1e3),
         _ => format!("{:.2} s", micros as f64 / 1e6),
     }
