@@ -36,7 +36,6 @@ mod tests;
 
 pub use address::AddressKind;
 pub use routes::{RouteEntry, RouteOrigin};
-pub(crate) use segmentation::segments;
 
 use crate::frame::{Gso, Outcome, RxChecksum};
 use crate::hash::KeyedMap;

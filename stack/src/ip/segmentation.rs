@@ -15,10 +15,12 @@ pub(crate) fn segments(frame: &TxFrame) -> Option<Segments> {
     let header = ipv4::Header::parse_quoted(frame.headers()).ok()?;
     let transport_at = usize::from(header.header_len);
     let transport = frame.headers().get(transport_at..)?;
-    match kind {
-        GsoKind::Tcp4 => drop(TcpPacket::new_checked(transport).ok()?),
-        GsoKind::Udp4 if transport.len() == udp::HEADER_BYTES => {}
-        GsoKind::Udp4 => return None,
+    let is_whole = match kind {
+        GsoKind::Tcp4 => TcpPacket::new_checked(transport).is_ok(),
+        GsoKind::Udp4 => transport.len() == udp::HEADER_BYTES,
+    };
+    if !is_whole {
+        return None;
     }
     let mut template = frame.clone();
     template.payload.clear();
