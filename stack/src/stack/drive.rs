@@ -29,7 +29,7 @@ impl Stack {
     /// All frames that waited are in (at most [`RX_BATCH_MAX`]): ACKs are decided now.
     pub fn end_batch(&mut self, now: Instant) {
         self.cx.now = now;
-        self.tcp.end_batch(&mut self.cx, &mut self.ip);
+        self.tcp.end_batch(&mut self.cx, &mut self.ip, &mut self.sockets);
         self.carry_loopback();
     }
 
@@ -180,7 +180,7 @@ impl Stack {
             if carried == 0 {
                 return;
             }
-            self.tcp.end_batch(&mut self.cx, &mut self.ip);
+            self.tcp.end_batch(&mut self.cx, &mut self.ip, &mut self.sockets);
         }
     }
 }

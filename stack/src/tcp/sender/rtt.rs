@@ -1,0 +1,285 @@
+//! Round-trip time and retransmission time-out (RFC 6298, with Linux's floor under the variance).
+
+use crate::time::{Duration, Instant};
+
+/// Smoothed round-trip time, its deviation, the smallest seen, and the time-out that follows from them.
+#[derive(Debug)]
+pub(super) struct Rtt {
+    /// SRTT; zero before the first sample.
+    srtt: Duration,
+    /// Four times the mean deviation.
+    deviation4: Duration,
+    /// The largest `deviation4` of this round trip, and no less than the floor.
+    deviation4_max: Duration,
+    /// The term that is added to SRTT: 4 * RTTVAR, held up at its largest for about a round trip.
+    variance4: Duration,
+    /// When `snd.una` passes this offset, a round trip is over and `variance4` may sink.
+    round_end: u64,
+    /// The RTO without backoff.
+    base: Duration,
+    /// How often the RTO was doubled.
+    backoff: u8,
+    min: WindowedMin,
+    rto_min: Duration,
+    rto_max: Duration,
+}
+
+impl Rtt {
+    pub(super) fn new(rto_initial: Duration, rto_min: Duration, rto_max: Duration) -> Rtt {
+        Rtt {
+            srtt: Duration::ZERO,
+            deviation4: Duration::ZERO,
+            deviation4_max: Duration::ZERO,
+            variance4: Duration::ZERO,
+            round_end: 0,
+            base: rto_initial.min(rto_max),
+            backoff: 0,
+            min: WindowedMin::default(),
+            rto_min,
+            rto_max,
+        }
+    }
+
+    /// Takes a sample. `una` and `nxt` tell the rounds apart. Ends the backoff (RFC 6298 section 5.7, Karn).
+    pub(super) fn on_sample(&mut self, sample: Duration, una: u64, nxt: u64) {
+        let sample = sample.max(SAMPLE_MIN);
+        if self.srtt.is_zero() {
+            // RFC 6298 section 2.2: RTTVAR = R / 2, so 4 * RTTVAR = 2 * R.
+            self.srtt = sample;
+            self.deviation4 = sample * 2;
+            self.variance4 = self.deviation4.max(self.rto_min);
+            self.deviation4_max = self.variance4;
+            self.round_end = nxt;
+        } else {
+            self.smooth(sample, una, nxt);
+        }
+        self.base = (self.srtt + self.variance4).min(self.rto_max);
+        self.backoff = 0;
+    }
+
+    /// RFC 6298 section 2.3, alpha = 1/8 and beta = 1/4, with two things that Linux adds: a shrinking round-trip
+    /// time moves the deviation up slowly (it is no sign of a late ACK), and the variance sinks once a round trip
+    /// only, and never below `rto_min`, so that a steady path with delayed ACKs does not time out.
+    fn smooth(&mut self, sample: Duration, una: u64, nxt: u64) {
+        let deviation = self.deviation4 / 4;
+        let error = sample.abs_diff(self.srtt);
+        if sample >= self.srtt {
+            self.srtt += error / 8;
+        } else {
+            self.srtt -= error / 8;
+        }
+        if error <= deviation {
+            self.deviation4 -= deviation - error;
+        } else if sample < self.srtt {
+            self.deviation4 += (error - deviation) / 8;
+        } else {
+            self.deviation4 += error - deviation;
+        }
+        self.deviation4_max = self.deviation4_max.max(self.deviation4);
+        self.variance4 = self.variance4.max(self.deviation4_max);
+        if una > self.round_end {
+            self.variance4 -= (self.variance4 - self.deviation4_max) / 4;
+            self.deviation4_max = self.rto_min;
+            self.round_end = nxt;
+        }
+    }
+
+    /// Keeps the smallest of the last five minutes.
+    pub(super) fn on_min_sample(&mut self, now: Instant, sample: Duration) {
+        self.min.update(now, sample.max(SAMPLE_MIN));
+    }
+
+    /// RFC 6298 section 5.5: the timer ran out, double it.
+    pub(super) fn back_off(&mut self) {
+        self.backoff = self.backoff.saturating_add(1);
+    }
+
+    /// The time-out was spurious: what the backoff was for did not happen (RFC 5682 section 3).
+    pub(super) fn end_backoff(&mut self) {
+        self.backoff = 0;
+    }
+
+    /// RFC 6298 section 5.7: without a sample after a SYN that timed out, start from 3 seconds.
+    pub(super) fn fall_back(&mut self) {
+        if self.srtt.is_zero() {
+            self.base = self.base.max(RTO_AFTER_SYN_TIMEOUT).min(self.rto_max);
+        }
+    }
+
+    pub(super) fn rto(&self) -> Duration {
+        self.base.saturating_mul(1 << u32::from(self.backoff).min(31)).min(self.rto_max)
+    }
+
+    pub(super) fn backoff(&self) -> u8 {
+        self.backoff
+    }
+
+    pub(super) fn srtt(&self) -> Option<Duration> {
+        (!self.srtt.is_zero()).then_some(self.srtt)
+    }
+
+    /// The mean deviation (`tcpi_rttvar`).
+    pub(super) fn deviation(&self) -> Duration {
+        self.deviation4 / 4
+    }
+
+    /// The smallest round-trip time of the last five minutes.
+    pub(super) fn min(&self) -> Option<Duration> {
+        self.min.get()
+    }
+
+    pub(super) fn rto_min(&self) -> Duration {
+        self.rto_min
+    }
+}
+
+/// The smallest value of a sliding window, from three candidates: the best, and the best after each of them.
+#[derive(Debug, Default)]
+struct WindowedMin {
+    /// Oldest first; values never fall from one to the next.
+    best: [(Instant, Duration); 3],
+}
+
+impl WindowedMin {
+    fn update(&mut self, now: Instant, value: Duration) {
+        let sample = (now, value);
+        let [first, _, third] = self.best;
+        if first.1.is_zero() || value <= first.1 || now - third.0 > MIN_WINDOW {
+            self.best = [sample; 3];
+            return;
+        }
+        if value <= self.best[1].1 {
+            self.best = [first, sample, sample];
+        } else if value <= third.1 {
+            self.best[2] = sample;
+        }
+        self.age(sample);
+    }
+
+    /// Lets the best go when it has left the window, and keeps the runners-up from being as old as the best.
+    fn age(&mut self, sample: (Instant, Duration)) {
+        let [first, second, third] = self.best;
+        let age = sample.0 - first.0;
+        if age > MIN_WINDOW {
+            self.best = [second, third, sample];
+        } else if second.0 == first.0 && age > MIN_WINDOW / 4 {
+            self.best = [first, sample, sample];
+        } else if third.0 == second.0 && age > MIN_WINDOW / 2 {
+            self.best[2] = sample;
+        }
+    }
+
+    fn get(&self) -> Option<Duration> {
+        let [(_, best), ..] = self.best;
+        (!best.is_zero()).then_some(best)
+    }
+}
+
+/// A zero round-trip time (both ends in one instant) would read as "no sample".
+const SAMPLE_MIN: Duration = Duration::from_micros(1);
+/// RFC 6298 section 5.7.
+const RTO_AFTER_SYN_TIMEOUT: Duration = Duration::from_secs(3);
+/// Linux's `tcp_min_rtt_wlen`.
+const MIN_WINDOW: Duration = Duration::from_secs(300);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ms(ms: u64) -> Duration {
+        Duration::from_millis(ms)
+    }
+
+    fn rtt(rto_min: Duration) -> Rtt {
+        Rtt::new(ms(1000), rto_min, ms(120_000))
+    }
+
+    #[test]
+    fn follows_the_formulas_of_rfc_6298() {
+        // Without a floor: first SRTT = R, RTTVAR = R/2, RTO = R + 4 * R/2.
+        let mut r = rtt(Duration::ZERO);
+        assert_eq!(r.rto(), ms(1000), "section 2.1");
+        r.on_sample(ms(100), 0, 1);
+        assert_eq!((r.srtt(), r.deviation(), r.rto()), (Some(ms(100)), ms(50), ms(300)), "section 2.2");
+        // R' = 180: RTTVAR = 3/4 * 50 + 1/4 * 80 = 57.5; SRTT = 7/8 * 100 + 1/8 * 180 = 110.
+        r.on_sample(ms(180), 2, 3);
+        assert_eq!(r.deviation(), Duration::from_micros(57_500), "section 2.3");
+        assert_eq!(r.srtt(), Some(ms(110)));
+        assert_eq!(r.rto(), ms(110) + Duration::from_micros(230_000));
+    }
+
+    #[test]
+    fn keeps_200_ms_above_the_smoothed_time() {
+        let mut r = rtt(ms(200));
+        r.on_sample(ms(10), 0, 1);
+        assert_eq!(r.rto(), ms(210));
+        for round in 1..100 {
+            r.on_sample(ms(10), round, round + 1);
+        }
+        assert_eq!(r.rto(), ms(210));
+    }
+
+    #[test]
+    fn a_late_sample_raises_the_variance_at_once_and_lets_it_sink_by_rounds() {
+        let mut r = rtt(ms(200));
+        for round in 0..20 {
+            r.on_sample(ms(100), round, round + 1);
+        }
+        assert_eq!(r.rto(), ms(300));
+        r.on_sample(ms(900), 21, 30);
+        let high = r.rto();
+        assert!(high > ms(1000), "{high:?}");
+        r.on_sample(ms(100), 22, 30);
+        assert!(r.rto() > ms(900), "not within the same round: {:?}", r.rto());
+        for round in 31..80 {
+            r.on_sample(ms(100), round, round + 1);
+        }
+        assert!(r.rto() < ms(320), "{:?}", r.rto());
+    }
+
+    #[test]
+    fn backs_off_to_the_maximum_and_recovers_with_a_sample() {
+        let mut r = rtt(ms(200));
+        r.on_sample(ms(100), 0, 1);
+        let mut seen = Vec::new();
+        for _ in 0..12 {
+            seen.push(r.rto().as_millis());
+            r.back_off();
+        }
+        assert_eq!(&seen[..5], [300, 600, 1200, 2400, 4800]);
+        assert_eq!(seen[11], 120_000);
+        for _ in 0..300 {
+            r.back_off();
+        }
+        assert_eq!(r.rto(), ms(120_000), "no overflow");
+        r.on_sample(ms(100), 1, 2);
+        assert_eq!(r.rto(), ms(300));
+    }
+
+    #[test]
+    fn three_seconds_after_a_lost_syn() {
+        let mut r = rtt(ms(200));
+        r.fall_back();
+        assert_eq!(r.rto(), ms(3000));
+        r.on_sample(ms(10), 0, 1);
+        r.fall_back();
+        assert_eq!(r.rto(), ms(210));
+    }
+
+    #[test]
+    fn the_minimum_is_forgotten_after_five_minutes() {
+        let mut r = rtt(ms(200));
+        let at = Instant::from_millis;
+        r.on_min_sample(at(0), ms(10));
+        for second in 1..=299 {
+            r.on_min_sample(at(second * 1000), ms(20));
+        }
+        assert_eq!(r.min(), Some(ms(10)));
+        for second in 300..=302 {
+            r.on_min_sample(at(second * 1000), ms(20));
+        }
+        assert_eq!(r.min(), Some(ms(20)));
+        r.on_min_sample(at(303_000), ms(5));
+        assert_eq!(r.min(), Some(ms(5)));
+    }
+}
