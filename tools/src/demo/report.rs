@@ -58,13 +58,10 @@ fn rate(held: &Held) -> String {
 fn print_capture(ui: &Ui, recorded: &Recorded) {
     let file = recorded.path.display();
     ui.heading("Capture");
-    ui.line(format!(
-        "  {file} ({:.1} MB; of the bulk transfers the first frames)",
-        recorded.bytes.len() as f64 / 1e6
-    ));
+    ui.line(format!("  {file} ({:.1} MB; bulk transfers are cut short)", recorded.bytes.len() as f64 / 1e6));
     ui.line("");
     ui.line(format!("  {}", format!("wireshark {file}").bold()));
-    ui.line("      each frame's reason stands under \"Packet comments\"; as a column: frame.comment");
+    ui.line("      each frame's reason is under \"Packet comments\"; as a column: frame.comment");
     ui.line(format!("  {}", format!("tapstack explain {file}").bold()));
     ui.line("      prints the whole ladder here");
 }

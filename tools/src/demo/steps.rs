@@ -94,7 +94,7 @@ async fn udp_echo(stage: &Stage) -> Result<Held, String> {
     beside(&stage.anna, echo(socket), asking).await??;
     let largest = DATAGRAM_SIZES.iter().max().unwrap_or(&0);
     let count = DATAGRAM_SIZES.len();
-    Ok(Held::new(format!("{count} datagrams came back, the largest ({largest} B) in fragments")))
+    Ok(Held::new(format!("{count} came back, that of {largest} bytes in fragments")))
 }
 
 async fn echo(socket: UdpSocket) -> io::Result<()> {
