@@ -99,6 +99,7 @@ impl Sender {
         if dubious || self.state != CongestionState::Open {
             outcome = self.recover(event);
         }
+        self.limit_reno_sacked();
         if self.board.is_empty() {
             self.timer = None;
         } else if restart_timer && !outcome.timer_set {
