@@ -363,23 +363,16 @@ impl Scoreboard {
 
     /// Nothing is lost after all. Walks the whole scoreboard.
     pub(super) fn find_all(&mut self) {
-        let mut resent = Vec::new();
         for record in &mut self.records {
             self.counts.remove(record);
             record.lost = false;
             self.counts.add(record);
-            if record.retransmitted && !record.sacked {
-                resent.push(Resent { sent_at: record.sent_at, start: record.start, end: record.end() });
-            }
         }
-        resent.sort_by_key(|entry| entry.sent_at);
-        let troubles = self.troubles.get_or_insert_default();
-        troubles.resent = resent.into();
-        troubles.to_resend.clear();
-        self.originals = self.una;
+        self.troubles.get_or_insert_default().to_resend.clear();
+        self.rebuild_order();
     }
 
-    /// The peer has dropped what it had SACKed (RFC 2018 section 8): nothing is SACKed any more.
+    /// The peer has dropped what it had SACKed (RFC 2018 section 8): nothing is SACKed any more. Walks all as well.
     pub(super) fn forget_sacks(&mut self) {
         for record in &mut self.records {
             self.counts.remove(record);
@@ -387,6 +380,17 @@ impl Scoreboard {
             self.counts.add(record);
         }
         self.troubles.get_or_insert_default().sacked.clear();
+        self.rebuild_order();
+    }
+
+    /// What was decided is open again: finds the order of transmission anew.
+    fn rebuild_order(&mut self) {
+        let undecided = self.records.iter().filter(|record| record.is_undecided() && record.retransmitted);
+        let mut resent: Vec<_> = undecided
+            .map(|record| Resent { sent_at: record.sent_at, start: record.start, end: record.end() })
+            .collect();
+        resent.sort_by_key(|entry| entry.sent_at);
+        self.troubles.get_or_insert_default().resent = resent.into();
         self.originals = self.una;
     }
 

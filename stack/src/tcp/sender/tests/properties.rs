@@ -304,7 +304,7 @@ proptest! {
             ..Path::new(10, 20)
         };
         let mut world = World::new(path, &config, 300_000, seed).frames_of(frames);
-        world.run(Duration::from_secs(3600));
+        world.run(Duration::from_secs(24 * 3600));
         prop_assert!(world.is_done(), "{:?}", world.sender);
         prop_assert!(world.receiver.next == 300_000);
     }
