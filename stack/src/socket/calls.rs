@@ -212,6 +212,11 @@ impl Stack {
         })
     }
 
+    /// How many sockets are open. Connections that finish closing in the background are no sockets any more.
+    pub fn sockets_open(&self) -> usize {
+        self.sockets.iter().count()
+    }
+
     /// The next socket whose readiness may have changed; each is told once for all that happened in between.
     pub fn poll_event(&mut self) -> Option<SocketEvent> {
         while let Some(socket) = self.cx.next_event() {

@@ -54,10 +54,10 @@ impl Sender {
         if self.settings.sack {
             self.take_sacks(ack, to, &mut event);
         }
-        if was_idle {
-            return AckOut { dsack: event.dsack, ..AckOut::default() };
-        }
         event.duplicate = !event.advanced && !old && !ack.carries_data && !ack.window_changed && !event.dsack;
+        if was_idle {
+            return self.react_when_idle(&mut event);
+        }
         if event.advanced {
             self.timeouts = 0;
             self.stalled_since = None;
@@ -68,6 +68,16 @@ impl Sender {
         }
         let rtt = self.sample_rtt(&event);
         self.react(&mut event, rtt)
+    }
+
+    /// Nothing is in flight; a late D-SACK may still tell that a retransmission or a probe was needless.
+    fn react_when_idle(&mut self, event: &mut Event) -> AckOut {
+        let mut undone = false;
+        if event.dsack {
+            undone = self.recover(event).undone;
+        }
+        self.judge_probe(event);
+        AckOut { dsack: event.dsack, undone, ..AckOut::default() }
     }
 
     /// The second half: what to make of it.
@@ -213,6 +223,10 @@ impl Sender {
         self.totals.delivered = self.totals.delivered.wrapping_add(delivered);
         if matches!(self.state, CongestionState::Cwr | CongestionState::Recovery) {
             self.reduce_window(delivered, event.advanced && lost == 0);
+            if lost > 0 && !self.settings.sack {
+                // RFC 6582 section 3.2, step 3: a partial ACK resends at once. (Linux may wait for one more ACK.)
+                self.window.cwnd = self.window.cwnd.max(self.in_flight() + 1);
+            }
             return;
         }
         // With much reordering SACKs are the usual good news; else only what is cumulative is.

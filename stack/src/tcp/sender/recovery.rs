@@ -6,7 +6,7 @@ use super::congestion::{CongestionControl, Window};
 use super::frto::{self, Frto};
 use super::prr::Prr;
 use super::rack::Setting;
-use super::scoreboard::LossWhy;
+use super::record::LossWhy;
 use super::timers::TimerKind;
 use crate::socket::CongestionState;
 

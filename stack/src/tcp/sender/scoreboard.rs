@@ -11,7 +11,7 @@
 //! than segments in flight, which [`SEGMENTS_MAX`] bounds; a block that covers a segment in part changes nothing.
 
 use super::delivery::Delivery;
-use crate::frame::RetransmitWhy;
+use super::record::{Counts, LossWhy, Record};
 use crate::time::Instant;
 use core::cmp::Reverse;
 use core::ops::Range;
@@ -19,127 +19,6 @@ use std::collections::{BinaryHeap, VecDeque};
 
 /// The most segments that may be in flight: beyond, new data waits for ACKs. Enough for a window of 1 GiB.
 pub(super) const SEGMENTS_MAX: u32 = 1 << 20;
-
-/// What was handed out as one frame, or a part of it after a SACK cut through it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Record {
-    pub(super) start: u64,
-    pub(super) len: u32,
-    /// Payload of each of its segments, in bytes; the last may have less.
-    pub(super) mss: u16,
-    /// In how many segments it went, at least one.
-    pub(super) segments: u16,
-    /// When it was sent last.
-    pub(super) sent_at: Instant,
-    /// The last number is a FIN.
-    pub(super) fin: bool,
-    pub(super) sacked: bool,
-    pub(super) lost: bool,
-    /// A retransmission of it is taken to be in the network.
-    pub(super) retransmitting: bool,
-    /// It was sent more than once.
-    pub(super) retransmitted: bool,
-    /// Why it has to be sent again, when it is lost.
-    pub(super) why: LossWhy,
-}
-
-impl Record {
-    pub(super) fn end(&self) -> u64 {
-        self.start + u64::from(self.len)
-    }
-
-    /// Lost, and not sent again yet.
-    pub(super) fn needs_resend(&self) -> bool {
-        self.lost && !self.retransmitting && !self.sacked
-    }
-
-    /// Its last transmission may still be found lost by the order of time.
-    pub(super) fn is_undecided(&self) -> bool {
-        !self.sacked && !self.needs_resend()
-    }
-
-    fn payload(&self) -> u32 {
-        self.len - u32::from(self.fin)
-    }
-
-    fn count(&mut self) {
-        let segments = self.payload().div_ceil(u32::from(self.mss)).max(1);
-        self.segments = u16::try_from(segments).unwrap_or(u16::MAX);
-    }
-
-    /// The last segment boundary at or before `offset`, which lies inside.
-    fn boundary_before(&self, offset: u64) -> u64 {
-        let into = offset - self.start;
-        let boundary = into - into % u64::from(self.mss);
-        self.start + boundary.min(u64::from(self.segments - 1) * u64::from(self.mss))
-    }
-
-    /// The first segment boundary at or after `offset`, which lies inside.
-    fn boundary_after(&self, offset: u64) -> u64 {
-        let before = self.boundary_before(offset);
-        if before == offset || offset == self.end() {
-            offset
-        } else {
-            (before + u64::from(self.mss)).min(self.end())
-        }
-    }
-}
-
-/// Why something was taken for lost: [`RetransmitWhy`] without the values that the sender keeps once.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum LossWhy {
-    Fast,
-    PartialAck,
-    Rack,
-    Timeout,
-    AfterTimeout,
-    PathMtu,
-}
-
-impl LossWhy {
-    /// With the time-out that ran out last.
-    pub(super) fn explain(self, timeout: RetransmitWhy) -> RetransmitWhy {
-        match self {
-            LossWhy::Fast => RetransmitWhy::Fast,
-            LossWhy::PartialAck => RetransmitWhy::PartialAck,
-            LossWhy::Rack => RetransmitWhy::Rack,
-            LossWhy::Timeout => timeout,
-            LossWhy::AfterTimeout => RetransmitWhy::AfterTimeout,
-            LossWhy::PathMtu => RetransmitWhy::PathMtu,
-        }
-    }
-}
-
-/// Counts of segments: the terms of RFC 6675's pipe, under Linux's names.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Counts {
-    /// Sent and not cumulatively acknowledged.
-    pub(super) out: u32,
-    /// SACKed.
-    pub(super) sacked: u32,
-    /// Taken for lost (whether sent again or not).
-    pub(super) lost: u32,
-    /// Retransmissions that are taken to be in the network.
-    pub(super) retransmitting: u32,
-}
-
-impl Counts {
-    fn add(&mut self, record: &Record) {
-        let n = u32::from(record.segments);
-        self.out += n;
-        self.sacked += if record.sacked { n } else { 0 };
-        self.lost += if record.lost { n } else { 0 };
-        self.retransmitting += if record.retransmitting { n } else { 0 };
-    }
-
-    fn remove(&mut self, record: &Record) {
-        let n = u32::from(record.segments);
-        self.out -= n;
-        self.sacked -= if record.sacked { n } else { 0 };
-        self.lost -= if record.lost { n } else { 0 };
-        self.retransmitting -= if record.retransmitting { n } else { 0 };
-    }
-}
 
 /// A retransmission, as the queue in order of time remembers it.
 #[derive(Clone, Copy, Debug)]
@@ -355,7 +234,7 @@ impl Scoreboard {
         (i < self.records.len()).then_some(i)
     }
 
-    /// Cuts a record in two at a segment boundary inside it.
+    /// Cuts a record in two.
     fn split(&mut self, i: usize, at: u64) {
         let Some(record) = self.records.get_mut(i) else { return };
         self.counts.remove(record);
@@ -537,15 +416,14 @@ impl Scoreboard {
                 record.count();
                 self.counts.add(record);
             }
-            let (from, to) = (record.boundary_before(start.max(record.start)), end.min(record.end()));
-            if from > record.start {
-                self.split(i, from);
+            // What left is what counts, even where the caller cut through a segment.
+            if record.start < start {
+                self.split(i, start);
                 i += 1;
                 continue;
             }
-            let to = record.boundary_after(to);
-            if to < record.end() {
-                self.split(i, to);
+            if end < record.end() {
+                self.split(i, end);
             }
             let Some(record) = self.records.get_mut(i) else { break };
             self.counts.remove(record);
@@ -608,3 +486,43 @@ fn insert_range(ranges: &mut VecDeque<Range<u64>>, new: Range<u64>) {
 const RESENT_SLACK: usize = 64;
 /// Records that an idle connection keeps room for.
 const IDLE_RECORDS: usize = 16;
+
+#[cfg(test)]
+impl Scoreboard {
+    /// Compares everything that is kept with what the records say.
+    pub(super) fn check(&self) {
+        let mut counts = Counts::default();
+        let mut at = self.una;
+        let mut sacked: VecDeque<Range<u64>> = VecDeque::new();
+        for record in &self.records {
+            assert_eq!(record.start, at, "records follow each other");
+            assert!(record.len > 0 && record.segments > 0);
+            at = record.end();
+            let mut recount = *record;
+            recount.count();
+            assert_eq!(recount, *record, "segments as payload and MSS say");
+            counts.add(record);
+            assert!(!(record.sacked && record.lost), "SACKed is not lost");
+            if record.sacked {
+                insert_range(&mut sacked, record.start..record.end());
+            }
+            if record.needs_resend() {
+                assert!(
+                    self.to_resend.iter().any(|Reverse(start)| *start == record.start),
+                    "will be offered"
+                );
+            } else if record.is_undecided() && !record.retransmitted {
+                assert!(record.start >= self.originals, "the cursor has not passed it");
+            } else if record.is_undecided() {
+                let known = |entry: &Resent| {
+                    entry.sent_at == record.sent_at && entry.start <= record.start && record.start < entry.end
+                };
+                assert!(self.resent.iter().any(known), "in the queue of retransmissions: {record:?}");
+            }
+        }
+        assert_eq!(at, self.nxt, "records reach up to snd.nxt");
+        assert_eq!(counts, self.counts);
+        assert_eq!(sacked, self.sacked);
+        assert!(self.resent.iter().zip(self.resent.iter().skip(1)).all(|(a, b)| a.sent_at <= b.sent_at));
+    }
+}

@@ -56,7 +56,7 @@ impl Sender {
         self.plan_new(&bounds, quota)
     }
 
-    /// A frame left: the plan as it was, or cut shorter (a retransmission: by whole segments). New data may also be sent without a plan (data on a SYN, a probe
+    /// A frame left: the plan as it was, or cut shorter. New data may also be sent without a plan (data on a SYN, a probe
     /// into a small window): `seq` is then `snd.nxt` and `kind` is `New`.
     pub(crate) fn on_sent(&mut self, now: Instant, plan: &Plan) {
         if plan.len == 0 {

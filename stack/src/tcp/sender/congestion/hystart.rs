@@ -189,11 +189,14 @@ mod tests {
         run.round(16, 126);
         assert_eq!(run.window.cwnd - before, 4);
         // Five with the part of a round in which it was noticed.
-        for _ in 0..4 {
-            assert_eq!(run.window.ssthresh, SSTHRESH_INFINITE);
+        for _ in 0..3 {
             run.round(16, 126);
+            assert_eq!(run.window.ssthresh, SSTHRESH_INFINITE);
         }
-        assert_eq!(run.window.ssthresh, run.window.cwnd);
+        let reached = run.window.cwnd;
+        assert_eq!(reached, before + 16);
+        run.round(16, 126);
+        assert_eq!(run.window.ssthresh, reached);
     }
 
     #[test]
