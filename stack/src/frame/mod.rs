@@ -5,6 +5,8 @@
 //! - **Out**: a layer makes a [`TxFrame`] with its header and payload slices; each lower layer *prepends* its own
 //!   header in the headroom; the device gathers headers and slices with one `writev`.
 //! - **Keeps**: a packet id that survives simulated wires, the checksum's state, the segmentation that is left to do.
+//! - **Timers**: none.
+//! - **RFC**: none; each layer's own names its causes and outcomes.
 //! - **Never**: copies payload.
 
 mod cause;

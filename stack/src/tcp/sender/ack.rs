@@ -54,10 +54,10 @@ impl Sender {
         if self.settings.sack {
             self.take_sacks(ack, to, &mut event);
         }
-        if was_idle {
-            return AckOut { dsack: event.dsack, ..AckOut::default() };
-        }
         event.duplicate = !event.advanced && !old && !ack.carries_data && !ack.window_changed && !event.dsack;
+        if was_idle {
+            return self.react_when_idle(&mut event);
+        }
         if event.advanced {
             self.timeouts = 0;
             self.stalled_since = None;
@@ -68,6 +68,16 @@ impl Sender {
         }
         let rtt = self.sample_rtt(&event);
         self.react(&mut event, rtt)
+    }
+
+    /// Nothing is in flight; a late D-SACK may still tell that a retransmission or a probe was needless.
+    fn react_when_idle(&mut self, event: &mut Event) -> AckOut {
+        let mut undone = false;
+        if event.dsack {
+            undone = self.recover(event).undone;
+        }
+        self.judge_probe(event);
+        AckOut { dsack: event.dsack, undone, ..AckOut::default() }
     }
 
     /// The second half: what to make of it.
@@ -89,6 +99,7 @@ impl Sender {
         if dubious || self.state != CongestionState::Open {
             outcome = self.recover(event);
         }
+        self.limit_reno_sacked();
         if self.board.is_empty() {
             self.timer = None;
         } else if restart_timer && !outcome.timer_set {
@@ -151,7 +162,7 @@ impl Sender {
         let Delivery { ambiguous, acked_sent, sacked_sent, .. } = event.delivery;
         let now = event.now;
         // The first segment's for the RTO (it waited longest for a delayed ACK), the last one's for congestion control.
-        let (slow, fast) = match (acked_sent.filter(|_| !ambiguous), sacked_sent) {
+        let (mut slow, mut fast) = match (acked_sent.filter(|_| !ambiguous), sacked_sent) {
             (Some((first, last)), _) => (now - first, now - last),
             (None, Some((first, last))) => (now - first, now - last),
             (None, None) => {
@@ -159,6 +170,13 @@ impl Sender {
                 (now - echoed, now - echoed)
             }
         };
+        // An ACK that comes later than a time-out: the first ones were lost, and something else caused this one. Its
+        // timestamp knows how long that took. (Linux takes the long time, and its RTO shoots up.)
+        if slow > self.rtt.rto()
+            && let Some(echoed) = event.echoed.filter(|echoed| *echoed <= now)
+        {
+            (slow, fast) = (slow.min(now - echoed), fast.min(now - echoed));
+        }
         // One segment alone may have waited for a delayed ACK: no news for the minimum.
         let alone = event.delivery.delivered == 1 && event.advanced && self.board.is_empty();
         if !alone || self.rtt.min().is_none_or(|min| fast < min) {
@@ -213,6 +231,10 @@ impl Sender {
         self.totals.delivered = self.totals.delivered.wrapping_add(delivered);
         if matches!(self.state, CongestionState::Cwr | CongestionState::Recovery) {
             self.reduce_window(delivered, event.advanced && lost == 0);
+            if lost > 0 && !self.settings.sack {
+                // RFC 6582 section 3.2, step 3: a partial ACK resends at once. (Linux may wait for one more ACK.)
+                self.window.cwnd = self.window.cwnd.max(self.in_flight() + 1);
+            }
             return;
         }
         // With much reordering SACKs are the usual good news; else only what is cumulative is.

@@ -1,6 +1,6 @@
 //! What one ACK delivered, gathered while the scoreboard takes it in.
 
-use super::scoreboard::Record;
+use super::record::Record;
 use crate::time::{Duration, Instant};
 
 /// Gathered from the records that one ACK acknowledges, cumulatively or selectively.

@@ -23,6 +23,7 @@ mod pacing;
 mod probe;
 mod prr;
 mod rack;
+mod record;
 mod recovery;
 mod rtt;
 mod scoreboard;

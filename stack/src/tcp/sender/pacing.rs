@@ -8,11 +8,13 @@ pub(super) struct Pacer {
     enabled: bool,
     rate_max: Option<u64>,
     next_at: Instant,
+    /// Nobody has been told yet that the gate opens then.
+    waiting: bool,
 }
 
 impl Pacer {
     pub(super) fn new(enabled: bool, rate_max: Option<u64>) -> Pacer {
-        Pacer { enabled, rate_max, next_at: Instant::ZERO }
+        Pacer { enabled, rate_max, next_at: Instant::ZERO, waiting: false }
     }
 
     pub(super) fn is_on(&self) -> bool {
@@ -33,14 +35,14 @@ impl Pacer {
         (self.is_on() && self.next_at > now).then_some(self.next_at)
     }
 
-    /// When the next segment may leave, as far as pacing goes.
-    pub(super) fn next_at(&self) -> Option<Instant> {
-        self.is_on().then_some(self.next_at)
+    /// When somebody has to be told that the gate opens.
+    pub(super) fn opens_at(&self) -> Option<Instant> {
+        self.waiting.then_some(self.next_at)
     }
 
     /// The gate has opened, and whoever waited for it knows.
     pub(super) fn open(&mut self) {
-        self.next_at = Instant::ZERO;
+        self.waiting = false;
     }
 
     /// Bytes left: the next have to wait for as long as those take at this rate.
@@ -52,6 +54,7 @@ impl Pacer {
         // A late timer is caught up with, but not by more than a burst.
         let from = self.next_at.max(now - CATCH_UP);
         self.next_at = from + Duration::from_nanos(takes);
+        self.waiting = true;
     }
 
     /// The largest frame at this rate, so that one doesn't hold up the line: a millisecond's worth, at least two segments.
@@ -96,7 +99,7 @@ mod tests {
         // The gate was long open: the millisecond that was missed is taken off the 10 ms.
         assert_eq!(pacer.gate(start), Some(Instant::from_millis(1009)));
         pacer.on_sent(Instant::from_millis(1009), 1000, 100_000);
-        assert_eq!(pacer.next_at(), Some(Instant::from_millis(1019)));
+        assert_eq!(pacer.opens_at(), Some(Instant::from_millis(1019)));
         assert_eq!(pacer.frame_max(100_000_000, 1000), 100_000);
         assert_eq!(pacer.frame_max(100_000, 1000), 2000);
     }

@@ -1,7 +1,8 @@
 //! RACK: what was sent before something that has arrived, and is late by the reordering window, is lost (RFC 8985).
 
 use super::delivery::Delivery;
-use super::scoreboard::{LossWhy, Record, Scoreboard, Verdict};
+use super::record::{LossWhy, Record};
+use super::scoreboard::{Scoreboard, Verdict};
 use crate::time::{Duration, Instant};
 
 /// The state of RFC 8985 section 5.2 that is not per segment.

@@ -11,7 +11,7 @@
 //! than segments in flight, which [`SEGMENTS_MAX`] bounds; a block that covers a segment in part changes nothing.
 
 use super::delivery::Delivery;
-use crate::frame::RetransmitWhy;
+use super::record::{Counts, LossWhy, Record};
 use crate::time::Instant;
 use core::cmp::Reverse;
 use core::ops::Range;
@@ -19,127 +19,6 @@ use std::collections::{BinaryHeap, VecDeque};
 
 /// The most segments that may be in flight: beyond, new data waits for ACKs. Enough for a window of 1 GiB.
 pub(super) const SEGMENTS_MAX: u32 = 1 << 20;
-
-/// What was handed out as one frame, or a part of it after a SACK cut through it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Record {
-    pub(super) start: u64,
-    pub(super) len: u32,
-    /// Payload of each of its segments, in bytes; the last may have less.
-    pub(super) mss: u16,
-    /// In how many segments it went, at least one.
-    pub(super) segments: u16,
-    /// When it was sent last.
-    pub(super) sent_at: Instant,
-    /// The last number is a FIN.
-    pub(super) fin: bool,
-    pub(super) sacked: bool,
-    pub(super) lost: bool,
-    /// A retransmission of it is taken to be in the network.
-    pub(super) retransmitting: bool,
-    /// It was sent more than once.
-    pub(super) retransmitted: bool,
-    /// Why it has to be sent again, when it is lost.
-    pub(super) why: LossWhy,
-}
-
-impl Record {
-    pub(super) fn end(&self) -> u64 {
-        self.start + u64::from(self.len)
-    }
-
-    /// Lost, and not sent again yet.
-    pub(super) fn needs_resend(&self) -> bool {
-        self.lost && !self.retransmitting && !self.sacked
-    }
-
-    /// Its last transmission may still be found lost by the order of time.
-    pub(super) fn is_undecided(&self) -> bool {
-        !self.sacked && !self.needs_resend()
-    }
-
-    fn payload(&self) -> u32 {
-        self.len - u32::from(self.fin)
-    }
-
-    fn count(&mut self) {
-        let segments = self.payload().div_ceil(u32::from(self.mss)).max(1);
-        self.segments = u16::try_from(segments).unwrap_or(u16::MAX);
-    }
-
-    /// The last segment boundary at or before `offset`, which lies inside.
-    fn boundary_before(&self, offset: u64) -> u64 {
-        let into = offset - self.start;
-        let boundary = into - into % u64::from(self.mss);
-        self.start + boundary.min(u64::from(self.segments - 1) * u64::from(self.mss))
-    }
-
-    /// The first segment boundary at or after `offset`, which lies inside.
-    fn boundary_after(&self, offset: u64) -> u64 {
-        let before = self.boundary_before(offset);
-        if before == offset || offset == self.end() {
-            offset
-        } else {
-            (before + u64::from(self.mss)).min(self.end())
-        }
-    }
-}
-
-/// Why something was taken for lost: [`RetransmitWhy`] without the values that the sender keeps once.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum LossWhy {
-    Fast,
-    PartialAck,
-    Rack,
-    Timeout,
-    AfterTimeout,
-    PathMtu,
-}
-
-impl LossWhy {
-    /// With the time-out that ran out last.
-    pub(super) fn explain(self, timeout: RetransmitWhy) -> RetransmitWhy {
-        match self {
-            LossWhy::Fast => RetransmitWhy::Fast,
-            LossWhy::PartialAck => RetransmitWhy::PartialAck,
-            LossWhy::Rack => RetransmitWhy::Rack,
-            LossWhy::Timeout => timeout,
-            LossWhy::AfterTimeout => RetransmitWhy::AfterTimeout,
-            LossWhy::PathMtu => RetransmitWhy::PathMtu,
-        }
-    }
-}
-
-/// Counts of segments: the terms of RFC 6675's pipe, under Linux's names.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Counts {
-    /// Sent and not cumulatively acknowledged.
-    pub(super) out: u32,
-    /// SACKed.
-    pub(super) sacked: u32,
-    /// Taken for lost (whether sent again or not).
-    pub(super) lost: u32,
-    /// Retransmissions that are taken to be in the network.
-    pub(super) retransmitting: u32,
-}
-
-impl Counts {
-    fn add(&mut self, record: &Record) {
-        let n = u32::from(record.segments);
-        self.out += n;
-        self.sacked += if record.sacked { n } else { 0 };
-        self.lost += if record.lost { n } else { 0 };
-        self.retransmitting += if record.retransmitting { n } else { 0 };
-    }
-
-    fn remove(&mut self, record: &Record) {
-        let n = u32::from(record.segments);
-        self.out -= n;
-        self.sacked -= if record.sacked { n } else { 0 };
-        self.lost -= if record.lost { n } else { 0 };
-        self.retransmitting -= if record.retransmitting { n } else { 0 };
-    }
-}
 
 /// A retransmission, as the queue in order of time remembers it.
 #[derive(Clone, Copy, Debug)]
@@ -165,12 +44,19 @@ pub(super) struct Scoreboard {
     nxt: u64,
     records: VecDeque<Record>,
     counts: Counts,
+    /// No record before this is an undecided first transmission.
+    originals: u64,
+    /// What only matters once something is out of order; a connection without losses has none.
+    troubles: Option<Box<Troubles>>,
+}
+
+/// The views of what is out of order.
+#[derive(Debug, Default)]
+struct Troubles {
     /// What is SACKed: disjoint, in order, not touching each other.
     sacked: VecDeque<Range<u64>>,
     /// Starts of records that may have to be sent again, the first on top; stale entries are dropped when met.
     to_resend: BinaryHeap<Reverse<u64>>,
-    /// No record before this is an undecided first transmission.
-    originals: u64,
     /// Retransmissions in order of time; decided ones are dropped when they reach the front.
     resent: VecDeque<Resent>,
 }
@@ -182,10 +68,8 @@ impl Scoreboard {
             nxt: 0,
             records: VecDeque::new(),
             counts: Counts::default(),
-            sacked: VecDeque::new(),
-            to_resend: BinaryHeap::new(),
             originals: 0,
-            resent: VecDeque::new(),
+            troubles: None,
         }
     }
 
@@ -207,12 +91,12 @@ impl Scoreboard {
 
     /// One past the highest number that is SACKed; `una` when nothing is.
     pub(super) fn highest_sacked(&self) -> u64 {
-        self.sacked.back().map_or(self.una, |range| range.end)
+        self.troubles.as_ref().and_then(|t| t.sacked.back()).map_or(self.una, |range| range.end)
     }
 
     /// The SACKed ranges, highest first.
     pub(super) fn sacked_ranges_down(&self) -> impl Iterator<Item = &Range<u64>> {
-        self.sacked.iter().rev()
+        self.troubles.iter().flat_map(|t| t.sacked.iter().rev())
     }
 
     pub(super) fn head(&self) -> Option<&Record> {
@@ -271,21 +155,18 @@ impl Scoreboard {
             self.counts.add(&rest);
             delivery.on_acked_in_part(&old, u32::from(old.segments - rest.segments));
             if rest.needs_resend() {
-                self.to_resend.push(Reverse(to));
+                self.troubles.get_or_insert_default().to_resend.push(Reverse(to));
             }
             break;
         }
         self.una = self.una.max(to);
         self.originals = self.originals.max(to);
-        while let Some(range) = self.sacked.front_mut() {
-            if range.end > to {
-                range.start = range.start.max(to);
-                break;
-            }
-            self.sacked.pop_front();
-        }
         if self.records.is_empty() {
-            self.forget();
+            // Nothing is in flight: large buffers go back.
+            self.troubles = None;
+            self.records.shrink_to(IDLE_RECORDS);
+        } else if let Some(troubles) = &mut self.troubles {
+            troubles.ack(to);
         }
     }
 
@@ -296,8 +177,9 @@ impl Scoreboard {
         let block = at..end;
         while at < end {
             // The next gap between SACKed ranges, from `at` on.
-            let i = self.sacked.partition_point(|range| range.end <= at);
-            let gap_end = match self.sacked.get(i) {
+            let sacked = &self.troubles.get_or_insert_default().sacked;
+            let i = sacked.partition_point(|range| range.end <= at);
+            let gap_end = match sacked.get(i) {
                 Some(range) if range.start <= at => {
                     at = range.end;
                     continue;
@@ -346,7 +228,7 @@ impl Scoreboard {
         record.sacked = true;
         self.counts.add(record);
         let (start, end) = (record.start, record.end());
-        insert_range(&mut self.sacked, start..end);
+        insert_range(&mut self.troubles.get_or_insert_default().sacked, start..end);
     }
 
     /// The record that holds `offset`, or the first after it.
@@ -355,7 +237,7 @@ impl Scoreboard {
         (i < self.records.len()).then_some(i)
     }
 
-    /// Cuts a record in two at a segment boundary inside it.
+    /// Cuts a record in two.
     fn split(&mut self, i: usize, at: u64) {
         let Some(record) = self.records.get_mut(i) else { return };
         self.counts.remove(record);
@@ -369,7 +251,7 @@ impl Scoreboard {
         self.counts.add(record);
         self.counts.add(&back);
         if back.needs_resend() {
-            self.to_resend.push(Reverse(at));
+            self.troubles.get_or_insert_default().to_resend.push(Reverse(at));
         }
         self.records.insert(i + 1, back);
     }
@@ -382,7 +264,7 @@ impl Scoreboard {
         record.retransmitting = false;
         record.why = why;
         self.counts.add(record);
-        self.to_resend.push(Reverse(record.start));
+        self.troubles.get_or_insert_default().to_resend.push(Reverse(record.start));
         u32::from(record.segments)
     }
 
@@ -406,7 +288,7 @@ impl Scoreboard {
             i += 1;
         }
         self.originals = self.records.get(i).map_or(self.nxt, |record| record.start);
-        'queue: while let Some(entry) = self.resent.front().copied() {
+        'queue: while let Some(entry) = self.troubles.as_ref().and_then(|t| t.resent.front().copied()) {
             let mut i = self.index_of(entry.start).unwrap_or(self.records.len());
             while let Some(record) = self.records.get(i).filter(|record| record.start < entry.end) {
                 if record.is_undecided() && record.retransmitted && record.sent_at == entry.sent_at {
@@ -418,7 +300,7 @@ impl Scoreboard {
                 }
                 i += 1;
             }
-            self.resent.pop_front();
+            self.troubles.get_or_insert_default().resent.pop_front();
         }
         (lost + lost_again, lost_again, waits)
     }
@@ -481,41 +363,46 @@ impl Scoreboard {
 
     /// Nothing is lost after all. Walks the whole scoreboard.
     pub(super) fn find_all(&mut self) {
-        let mut resent = Vec::new();
         for record in &mut self.records {
             self.counts.remove(record);
             record.lost = false;
             self.counts.add(record);
-            if record.retransmitted && !record.sacked {
-                resent.push(Resent { sent_at: record.sent_at, start: record.start, end: record.end() });
-            }
         }
-        resent.sort_by_key(|entry| entry.sent_at);
-        self.resent = resent.into();
-        self.to_resend.clear();
-        self.originals = self.una;
+        self.troubles.get_or_insert_default().to_resend.clear();
+        self.rebuild_order();
     }
 
-    /// The peer has dropped what it had SACKed (RFC 2018 section 8): nothing is SACKed any more.
+    /// The peer has dropped what it had SACKed (RFC 2018 section 8): nothing is SACKed any more. Walks all as well.
     pub(super) fn forget_sacks(&mut self) {
         for record in &mut self.records {
             self.counts.remove(record);
             record.sacked = false;
             self.counts.add(record);
         }
-        self.sacked.clear();
+        self.troubles.get_or_insert_default().sacked.clear();
+        self.rebuild_order();
+    }
+
+    /// What was decided is open again: finds the order of transmission anew.
+    fn rebuild_order(&mut self) {
+        let undecided = self.records.iter().filter(|record| record.is_undecided() && record.retransmitted);
+        let mut resent: Vec<_> = undecided
+            .map(|record| Resent { sent_at: record.sent_at, start: record.start, end: record.end() })
+            .collect();
+        resent.sort_by_key(|entry| entry.sent_at);
+        self.troubles.get_or_insert_default().resent = resent.into();
         self.originals = self.una;
     }
 
     /// The first record that has to be sent again.
     pub(super) fn next_to_resend(&mut self) -> Option<(usize, Record)> {
-        while let Some(&Reverse(start)) = self.to_resend.peek() {
+        while let Some(&Reverse(start)) = self.troubles.as_ref()?.to_resend.peek() {
             let found = self.index_of(start).and_then(|i| Some((i, *self.records.get(i)?)));
             match found {
                 Some((i, record)) if record.start == start && record.needs_resend() => {
                     return Some((i, record));
                 }
-                _ => self.to_resend.pop(),
+                _ => self.troubles.as_mut()?.to_resend.pop(),
             };
         }
         None
@@ -537,15 +424,14 @@ impl Scoreboard {
                 record.count();
                 self.counts.add(record);
             }
-            let (from, to) = (record.boundary_before(start.max(record.start)), end.min(record.end()));
-            if from > record.start {
-                self.split(i, from);
+            // What left is what counts, even where the caller cut through a segment.
+            if record.start < start {
+                self.split(i, start);
                 i += 1;
                 continue;
             }
-            let to = record.boundary_after(to);
-            if to < record.end() {
-                self.split(i, to);
+            if end < record.end() {
+                self.split(i, end);
             }
             let Some(record) = self.records.get_mut(i) else { break };
             self.counts.remove(record);
@@ -556,8 +442,9 @@ impl Scoreboard {
             segments += u32::from(record.segments);
             i += 1;
         }
-        self.resent.push_back(Resent { sent_at: now, start, end });
-        if self.resent.len() > 2 * self.records.len() + RESENT_SLACK {
+        let resent = &mut self.troubles.get_or_insert_default().resent;
+        resent.push_back(Resent { sent_at: now, start, end });
+        if resent.len() > 2 * self.records.len() + RESENT_SLACK {
             self.drop_decided();
         }
         segments
@@ -565,7 +452,7 @@ impl Scoreboard {
 
     /// Drops decided retransmissions from the middle of the queue. Its length doubles before this walks it again.
     fn drop_decided(&mut self) {
-        let mut queue = core::mem::take(&mut self.resent);
+        let mut queue = core::mem::take(&mut self.troubles.get_or_insert_default().resent);
         queue.retain(|entry| {
             let from = self.index_of(entry.start).unwrap_or(self.records.len());
             self.records
@@ -573,18 +460,20 @@ impl Scoreboard {
                 .take_while(|record| record.start < entry.end)
                 .any(|record| record.is_undecided() && record.sent_at == entry.sent_at)
         });
-        self.resent = queue;
+        self.troubles.get_or_insert_default().resent = queue;
     }
+}
 
-    /// Nothing is in flight: gives large buffers back.
-    fn forget(&mut self) {
-        self.sacked.clear();
-        self.to_resend.clear();
-        self.resent.clear();
-        self.records.shrink_to(IDLE_RECORDS);
-        self.sacked.shrink_to(IDLE_RECORDS);
-        self.to_resend.shrink_to(IDLE_RECORDS);
-        self.resent.shrink_to(IDLE_RECORDS);
+impl Troubles {
+    /// What is acknowledged cumulatively is no SACKed range any more.
+    fn ack(&mut self, to: u64) {
+        while let Some(range) = self.sacked.front_mut() {
+            if range.end > to {
+                range.start = range.start.max(to);
+                break;
+            }
+            self.sacked.pop_front();
+        }
     }
 }
 
@@ -608,3 +497,47 @@ fn insert_range(ranges: &mut VecDeque<Range<u64>>, new: Range<u64>) {
 const RESENT_SLACK: usize = 64;
 /// Records that an idle connection keeps room for.
 const IDLE_RECORDS: usize = 16;
+
+#[cfg(test)]
+impl Scoreboard {
+    /// Compares everything that is kept with what the records say.
+    pub(super) fn check(&self) {
+        let nothing = Troubles::default();
+        let troubles = self.troubles.as_deref().unwrap_or(&nothing);
+        let mut counts = Counts::default();
+        let mut at = self.una;
+        let mut sacked: VecDeque<Range<u64>> = VecDeque::new();
+        for record in &self.records {
+            assert_eq!(record.start, at, "records follow each other");
+            assert!(record.len > 0 && record.segments > 0);
+            at = record.end();
+            let mut recount = *record;
+            recount.count();
+            assert_eq!(recount, *record, "segments as payload and MSS say");
+            counts.add(record);
+            assert!(!(record.sacked && record.lost), "SACKed is not lost");
+            if record.sacked {
+                insert_range(&mut sacked, record.start..record.end());
+            }
+            if record.needs_resend() {
+                assert!(
+                    troubles.to_resend.iter().any(|Reverse(start)| *start == record.start),
+                    "will be offered"
+                );
+            } else if record.is_undecided() && !record.retransmitted {
+                assert!(record.start >= self.originals, "the cursor has not passed it");
+            } else if record.is_undecided() {
+                let known = |entry: &Resent| {
+                    entry.sent_at == record.sent_at && entry.start <= record.start && record.start < entry.end
+                };
+                assert!(troubles.resent.iter().any(known), "in the queue of retransmissions: {record:?}");
+            }
+        }
+        assert_eq!(at, self.nxt, "records reach up to snd.nxt");
+        assert_eq!(counts, self.counts);
+        assert_eq!(sacked, troubles.sacked);
+        assert!(
+            troubles.resent.iter().zip(troubles.resent.iter().skip(1)).all(|(a, b)| a.sent_at <= b.sent_at)
+        );
+    }
+}

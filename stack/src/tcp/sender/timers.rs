@@ -2,7 +2,7 @@
 
 use super::congestion::CongestionControl;
 use super::frto::Frto;
-use super::scoreboard::LossWhy;
+use super::record::LossWhy;
 use super::{DeadlineOut, Sender, probe};
 use crate::socket::CongestionState;
 use crate::time::{Duration, Instant};
@@ -22,9 +22,7 @@ impl Sender {
     /// When [`Sender::on_deadline`] wants to be called; none while nothing is in flight and nothing is paced.
     pub(crate) fn deadline(&self) -> Option<Instant> {
         let timer = self.timer.map(|(_, at)| at);
-        // The pacing gate is in the past when it is open; `on_deadline` closes it for good then (see there).
-        let gate = self.pacer.next_at().filter(|at| *at > self.last_sent_at);
-        timer.into_iter().chain(gate).min()
+        timer.into_iter().chain(self.pacer.opens_at()).min()
     }
 
     /// The deadline has come (calling too early does nothing).
@@ -45,8 +43,8 @@ impl Sender {
 
     /// The pacing gate has opened: remembers that, so that [`Sender::deadline`] does not name it again.
     fn open_gate(&mut self, now: Instant) -> DeadlineOut {
-        match self.pacer.next_at() {
-            Some(at) if at <= now && at > self.last_sent_at => {
+        match self.pacer.opens_at() {
+            Some(at) if at <= now => {
                 self.pacer.open();
                 DeadlineOut::Poll
             }

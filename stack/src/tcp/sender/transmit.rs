@@ -56,7 +56,7 @@ impl Sender {
         self.plan_new(&bounds, quota)
     }
 
-    /// A frame left: the plan as it was, or cut shorter (a retransmission: by whole segments). New data may also be sent without a plan (data on a SYN, a probe
+    /// A frame left: the plan as it was, or cut shorter. New data may also be sent without a plan (data on a SYN, a probe
     /// into a small window): `seq` is then `snd.nxt` and `kind` is `New`.
     pub(crate) fn on_sent(&mut self, now: Instant, plan: &Plan) {
         if plan.len == 0 {
@@ -215,7 +215,8 @@ impl Sender {
             self.probe.due = false;
             return None;
         };
-        let start = tail.start + u64::from(tail.segments - 1) * u64::from(tail.mss);
+        let mss = self.settings.mss.min(u32::from(tail.mss));
+        let start = tail.start + u64::from(tail.payload().saturating_sub(1) / mss * mss);
         Some(Plan {
             seq: self.seq(start),
             len: (tail.end() - start) as u32,
