@@ -36,9 +36,10 @@ mod tests;
 
 pub use address::AddressKind;
 pub use routes::{RouteEntry, RouteOrigin};
+#[cfg(test)]
+pub(crate) use segmentation::segments;
 
 use crate::frame::{Gso, Outcome, RxChecksum};
-use crate::hash::KeyedMap;
 use crate::icmp::ErrorOut;
 use crate::link::Link;
 use crate::socket::SocketId;
@@ -52,8 +53,8 @@ use std::collections::VecDeque;
 pub(crate) struct Ip {
     pub(crate) link: Link,
     routes: routes::Routes,
-    /// Whose our addresses are.
-    locals: KeyedMap<Ipv4Addr, InterfaceId>,
+    /// Our addresses, in order, and whose they are. They are few, so that a search beats a hash.
+    locals: Vec<(Ipv4Addr, InterfaceId)>,
     generation: u32,
     forwarding: bool,
     idents: ident::Idents,
@@ -69,7 +70,6 @@ pub(crate) struct PacketIn {
     pub(crate) source: IpAddr,
     pub(crate) destination: IpAddr,
     pub(crate) protocol: u8,
-    pub(crate) ttl: u8,
     /// DSCP and ECN bits.
     pub(crate) tos: u8,
     /// Whether the link or the IP destination was a broadcast or multicast.

@@ -73,10 +73,6 @@ impl SackBlocks {
     pub(crate) fn len(&self) -> usize {
         usize::from(self.len)
     }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.len == 0
-    }
 }
 
 impl fmt::Debug for SackBlocks {
