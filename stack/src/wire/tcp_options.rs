@@ -73,6 +73,11 @@ impl SackBlocks {
     pub(crate) fn len(&self) -> usize {
         usize::from(self.len)
     }
+
+    #[cfg(test)]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.len == 0
+    }
 }
 
 impl fmt::Debug for SackBlocks {
