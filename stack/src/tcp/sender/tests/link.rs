@@ -180,6 +180,13 @@ impl World {
         self
     }
 
+    /// Runs until so many segments have left.
+    pub(super) fn run_until_sent(&mut self, segments: u64) {
+        while self.report.sent < segments {
+            self.run(Duration::from_millis(1));
+        }
+    }
+
     /// Runs for so long, or until all is acknowledged.
     pub(super) fn run(&mut self, time: Duration) {
         let end = self.now + time;
