@@ -144,6 +144,9 @@ pub(super) struct World {
     /// How much there is to send.
     total: u64,
     free_at: Instant,
+    /// What comes in the order of its making: most.
+    in_order: VecDeque<(Instant, u64, Event)>,
+    /// The rest.
     events: BinaryHeap<Reverse<(Instant, u64, Event)>>,
     count: u64,
     random: fastrand::Rng,
@@ -166,6 +169,7 @@ impl World {
             first,
             total,
             free_at: now,
+            in_order: VecDeque::new(),
             events: BinaryHeap::new(),
             count: 0,
             random: fastrand::Rng::with_seed(seed),
@@ -192,7 +196,7 @@ impl World {
         let end = self.now + time;
         self.pull();
         while !self.is_done() {
-            let event_at = self.events.peek().map(|Reverse((at, ..))| *at);
+            let event_at = self.next_event().map(|(at, _)| at);
             let deadline = self.sender.deadline();
             let Some(next) = event_at.into_iter().chain(deadline).min() else {
                 panic!("nothing will happen any more, at {}: {:?}", self.now, self.sender);
@@ -206,7 +210,7 @@ impl World {
                 if let DeadlineOut::TimedOut { .. } = self.sender.on_deadline(self.now) {
                     self.report.timeouts += 1;
                 }
-            } else if let Some(Reverse((_, _, event))) = self.events.pop() {
+            } else if let Some(event) = self.take_event() {
                 self.on_event(event);
             }
             self.pull();
@@ -310,7 +314,25 @@ impl World {
 
     fn at(&mut self, at: Instant, event: Event) {
         self.count += 1;
-        self.events.push(Reverse((at, self.count, event)));
+        if self.in_order.back().is_none_or(|last| last.0 <= at) {
+            self.in_order.push_back((at, self.count, event));
+        } else {
+            self.events.push(Reverse((at, self.count, event)));
+        }
+    }
+
+    fn next_event(&self) -> Option<(Instant, u64)> {
+        let first = self.in_order.front().map(|(at, count, _)| (*at, *count));
+        let other = self.events.peek().map(|Reverse((at, count, _))| (*at, *count));
+        first.into_iter().chain(other).min()
+    }
+
+    fn take_event(&mut self) -> Option<Event> {
+        let next = self.next_event()?;
+        if self.in_order.front().is_some_and(|(at, count, _)| (*at, *count) == next) {
+            return self.in_order.pop_front().map(|(_, _, event)| event);
+        }
+        self.events.pop().map(|Reverse((_, _, event))| event)
     }
 
     fn seq(&self, offset: u64) -> SeqNum {
