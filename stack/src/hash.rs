@@ -5,13 +5,13 @@ use siphasher::sip::SipHasher13;
 
 /// Builds SipHash-1-3 hashers from a 128-bit key.
 #[derive(Clone, Copy, Debug)]
-pub struct KeyedState {
+pub(crate) struct KeyedState {
     key: (u64, u64),
 }
 
 impl KeyedState {
     /// A hasher state with this key.
-    pub const fn new(key: (u64, u64)) -> KeyedState {
+    pub(crate) const fn new(key: (u64, u64)) -> KeyedState {
         KeyedState { key }
     }
 }
@@ -24,4 +24,4 @@ impl BuildHasher for KeyedState {
 }
 
 /// A hash map keyed from the stack's seed.
-pub type KeyedMap<K, V> = std::collections::HashMap<K, V, KeyedState>;
+pub(crate) type KeyedMap<K, V> = std::collections::HashMap<K, V, KeyedState>;

@@ -13,6 +13,8 @@ pub mod sim;
 pub mod socket;
 pub mod stack;
 pub mod tcp;
+#[cfg(test)]
+mod testing;
 pub mod time;
 pub mod udp;
 pub mod wire;

@@ -173,11 +173,16 @@ impl TxFrame {
 
     /// Makes room for `len` more header bytes in front, and returns them, zeroed.
     ///
+    /// A partial checksum's `start`, which counts from the front, moves along.
+    ///
     /// Panics if the headroom is used up: header sizes are the stack's own, never a peer's.
     pub fn prepend(&mut self, len: usize) -> &mut [u8] {
         let start = usize::from(self.start);
         assert!(len <= start, "headroom of {HEADROOM} bytes holds every header that the stack writes");
         self.start = (start - len) as u16;
+        if let TxChecksum::Partial { start, .. } = &mut self.checksum {
+            *start += len as u16;
+        }
         let room = &mut self.headers[start - len..start];
         room.fill(0);
         room

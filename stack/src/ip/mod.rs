@@ -1,13 +1,56 @@
-//! IPv4: input, output, address kinds, routes, forwarding, fragments (link layer inside).
-#![allow(dead_code, unused_variables)]
+//! IPv4: packets in and out, address kinds, routes, forwarding, fragments. The link layer is inside.
+//!
+//! - **In**: frames ([`Ip::input`]); packets that a transport makes when it is pulled ([`Ip::finish`]), and those that
+//!   belong to no sender ([`Ip::send`]).
+//! - **Out**: packets for a transport ([`Input::Deliver`]); what ICMP may report ([`Input::Report`], [`Ip::next_news`]);
+//!   turns to send ([`Ip::pull`]).
+//! - **Keeps**: addresses, routes, identification counters, datagrams that wait for fragments.
+//! - **Timers**: reassembly, and those of `link` ([`Ip::next_timeout`]).
+//! - **RFC**: 791, 1122 section 3.2 and 3.3, 1812 (forwarding), 815 (reassembly), 6864 (identification), 6890 (address
+//!   kinds), 3021 (31-bit prefixes), 2644 (no directed broadcasts through us).
+//! - **Never**: sends ICMP by itself: it says what could be reported, and `icmp` decides.
+//!
+//! A packet's way, with the places where a packet filter or an address translator would stand:
+//!
+//! ```text
+//!  link ──> prerouting ──> route ──> local ────────────────> transport
+//!           (input.rs)       │       (input.rs, reassembly.rs)   │
+//!                            v                                   v
+//!                         forward ──> postrouting <── finish, send
+//!                       (forward.rs)   (output.rs, fragmentation.rs, segmentation.rs) ──> link
+//! ```
 
-use crate::frame::{DropReason, Outcome, RxFrame, TxFrame};
-use crate::socket::{Errno, SocketId};
-use crate::stack::{Config, Context, InterfaceId};
+mod address;
+mod configure;
+mod ident;
+mod input;
+mod output;
+mod routes;
+mod select;
+
+pub use address::AddressKind;
+pub use routes::{RouteEntry, RouteOrigin};
+
+use crate::frame::{Gso, Outcome, RxChecksum};
+use crate::hash::KeyedMap;
+use crate::icmp::ErrorOut;
+use crate::link::Link;
+use crate::socket::SocketId;
+use crate::stack::InterfaceId;
 use crate::tcp::ConnectionId;
-use crate::time::Instant;
 use bytes::Bytes;
-use core::net::IpAddr;
+use core::net::{IpAddr, Ipv4Addr};
+
+/// The layers below transport.
+pub(crate) struct Ip {
+    pub(crate) link: Link,
+    routes: routes::Routes,
+    /// Whose our addresses are.
+    locals: KeyedMap<Ipv4Addr, InterfaceId>,
+    generation: u32,
+    forwarding: bool,
+    idents: ident::Idents,
+}
 
 /// A transport's packet came in, its IP header parsed and checked.
 #[derive(Clone, Debug)]
@@ -23,10 +66,30 @@ pub(crate) struct PacketIn {
     pub(crate) broadcast: bool,
     /// Transport header and data.
     pub(crate) payload: Bytes,
-    pub(crate) checksum: crate::frame::RxChecksum,
-    pub(crate) gso: Option<crate::frame::Gso>,
+    pub(crate) checksum: RxChecksum,
+    pub(crate) gso: Option<Gso>,
     /// The IP header as it came, for ICMP errors that quote it.
     pub(crate) header: Bytes,
+}
+
+/// What became of a packet that came in.
+#[derive(Debug)]
+pub(crate) enum Input {
+    /// It is for a transport.
+    Deliver(PacketIn),
+    /// It is done with.
+    Done(Outcome),
+    /// It is done with, and its sender may be told.
+    Report { packet: Box<PacketIn>, error: ErrorOut, outcome: Outcome },
+}
+
+/// What happened below without a packet that came in.
+#[derive(Debug)]
+pub(crate) enum News {
+    /// The next hop of a waiting sender did not answer.
+    Unreachable(Sender),
+    /// A packet was given up after a while, and its sender may be told.
+    Report { packet: Box<PacketIn>, error: ErrorOut },
 }
 
 /// How to reach a destination.
@@ -73,87 +136,10 @@ pub(crate) enum NextHop {
     Unreachable,
 }
 
-/// The layers below transport.
-pub(crate) struct Ip {}
-
-impl Ip {
-    pub(crate) fn new(config: &Config, cx: &mut Context) -> Ip {
-        todo!()
-    }
-
-    /// Changes whenever routes or addresses change, so that cached [`Route`]s can be checked cheaply.
-    pub(crate) fn generation(&self) -> u32 {
-        todo!()
-    }
-
-    /// Whether an address is one of ours (any interface's, or loopback).
-    pub(crate) fn is_local(&self, address: IpAddr) -> bool {
-        todo!()
-    }
-
-    /// Longest-prefix match with source-address selection. `source` pins the source; `interface` the way out.
-    /// Errors: `ENETUNREACH`; `EADDRNOTAVAIL` where `source` isn't ours; `EACCES` for broadcast destinations,
-    /// unless `broadcast` allows them.
-    pub(crate) fn route(
-        &self,
-        destination: IpAddr,
-        source: Option<IpAddr>,
-        interface: Option<InterfaceId>,
-        broadcast: bool,
-    ) -> Result<Route, Errno> {
-        todo!()
-    }
-
-    /// Puts a sender at the end of its interface's ready queue; the caller keeps it from being there twice.
-    pub(crate) fn ready(&mut self, interface: InterfaceId, sender: Sender) {
-        todo!()
-    }
-
-    /// Is the next hop's link address known? Starts ARP where it isn't. A sender that waits is put back by
-    /// [`Ip::ready`]'s queue when the address is known; when the next hop doesn't answer, the failure is
-    /// reported to its protocol (`Tcp::unreachable`, …).
-    pub(crate) fn resolve(&mut self, cx: &mut Context, route: &Route, sender: Sender) -> NextHop {
-        todo!()
-    }
-
-    /// Completes a pulled frame in place: IPv4 and link headers in front of what the transport wrote.
-    /// The next hop must be [`NextHop::Ready`].
-    pub(crate) fn finish(
-        &mut self,
-        cx: &mut Context,
-        route: &Route,
-        packet: &PacketOut,
-        frame: &mut TxFrame,
-    ) {
-        todo!()
-    }
-
-    /// Queues a packet that belongs to no sender (a RST, an ICMP message): bounded; waits for ARP if it must.
-    pub(crate) fn send(
-        &mut self,
-        cx: &mut Context,
-        route: &Route,
-        packet: &PacketOut,
-        frame: TxFrame,
-    ) -> Result<(), DropReason> {
-        todo!()
-    }
-}
-
 /// What may be sent as one frame on an interface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct LinkLimits {
     pub(crate) tx_checksum: bool,
     pub(crate) tso_max: u32,
     pub(crate) uso_max: u32,
-}
-
-impl Ip {
-    pub(crate) fn link_limits(&self, interface: InterfaceId) -> LinkLimits {
-        todo!()
-    }
-
-    pub(crate) fn next_timeout(&self) -> Option<Instant> {
-        todo!()
-    }
 }

@@ -186,11 +186,11 @@ impl Stack {
 
     /// Takes the pending error (`SO_ERROR`).
     pub fn take_error(&mut self, id: SocketId) -> Result<Option<Errno>, Errno> {
-        Ok(match self.sockets.kind_mut(id)? {
-            Kind::Tcp(socket) => self.tcp.take_error(socket),
-            Kind::Udp(socket) => socket.take_error(),
-            Kind::Echo(socket) => socket.take_error(),
-        })
+        match self.sockets.kind_mut(id)? {
+            Kind::Tcp(_) => self.tcp.take_error(&mut self.sockets, id),
+            Kind::Udp(socket) => Ok(socket.take_error()),
+            Kind::Echo(socket) => Ok(socket.take_error()),
+        }
     }
 
     /// What could be done with the socket now.

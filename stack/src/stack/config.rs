@@ -64,6 +64,47 @@ pub struct Cidr {
     pub prefix_len: u8,
 }
 
+impl Cidr {
+    /// An address and the length of its prefix.
+    pub const fn new(address: Ipv4Addr, prefix_len: u8) -> Cidr {
+        Cidr { address, prefix_len }
+    }
+
+    /// The mask of the prefix.
+    pub const fn mask(self) -> Ipv4Addr {
+        match self.prefix_len {
+            0 => Ipv4Addr::UNSPECIFIED,
+            1..=31 => Ipv4Addr::from_bits(u32::MAX << (32 - self.prefix_len)),
+            _ => Ipv4Addr::BROADCAST,
+        }
+    }
+
+    /// The subnet's own address.
+    pub const fn network(self) -> Ipv4Addr {
+        Ipv4Addr::from_bits(self.address.to_bits() & self.mask().to_bits())
+    }
+
+    /// Whether an address is in the subnet.
+    pub const fn contains(self, other: Ipv4Addr) -> bool {
+        (self.address.to_bits() ^ other.to_bits()) & self.mask().to_bits() == 0
+    }
+
+    /// The address of all hosts in the subnet; subnets of one or two addresses have none (RFC 3021).
+    pub const fn broadcast(self) -> Option<Ipv4Addr> {
+        if self.prefix_len >= 31 {
+            return None;
+        }
+        Some(Ipv4Addr::from_bits(self.address.to_bits() | !self.mask().to_bits()))
+    }
+}
+
+impl fmt::Display for Cidr {
+    /// `10.0.0.1/24`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.address, self.prefix_len)
+    }
+}
+
 /// What a device can do for the stack.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Offloads {

@@ -1,6 +1,6 @@
 //! What every layer is handed: the time of the call, counters, randomness from the seed, and the event queue.
 
-use super::Counters;
+use super::{Counters, Ports};
 use crate::frame::DropReason;
 use crate::hash::KeyedState;
 use crate::socket::{SocketId, Sockets};
@@ -14,6 +14,7 @@ pub(crate) struct Context {
     pub(crate) counters: Counters,
     pub(crate) rng: fastrand::Rng,
     pub(crate) keys: Keys,
+    pub(crate) ports: Ports,
     events: VecDeque<SocketId>,
 }
 
@@ -40,7 +41,14 @@ impl Context {
         let mut key = || KeyedState::new((rng.u64(..), rng.u64(..)));
         let keys =
             Keys { maps: key(), isn: key(), timestamps: key(), ports: key(), cookies: key(), idents: key() };
-        Context { now, counters: Counters::default(), rng, keys, events: VecDeque::new() }
+        Context {
+            now,
+            counters: Counters::default(),
+            rng,
+            keys,
+            ports: Ports::new(),
+            events: VecDeque::new(),
+        }
     }
 
     /// Counts a drop and returns its outcome.

@@ -22,6 +22,8 @@ pub struct Counters {
     pub fragments_out: u64,
     /// ICMP errors sent.
     pub icmp_errors_out: u64,
+    /// ARP packets in which somebody else used one of our addresses (RFC 5227).
+    pub address_conflicts: u64,
     /// TCP connections opened by this side.
     pub tcp_active_opens: u64,
     /// TCP connections accepted.

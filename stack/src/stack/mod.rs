@@ -5,24 +5,35 @@
 //!   ([`Stack::poll_event`]).
 //! - **Keeps**: the layers: `ip` (with `link` inside), `udp`, `tcp`, the sockets, the counters.
 //! - **Timers**: the earliest of all layers' ([`Stack::poll_timeout`]).
+//! - **RFC**: none of its own.
 //! - **Never**: reads a clock, sends by itself, or lets a frame in call a frame out.
 //!
 //! The order of calls, for each turn of a driver: `handle_frame` for up to [`RX_BATCH_MAX`] waiting frames, then
 //! `end_batch`, `handle_timeout` if `poll_timeout` has passed, `poll_event` until it is empty, and `poll_transmit`
 //! for each interface until it has nothing more.
+//!
+//! What the machine sends to itself goes through interface 0, which no driver has to pull: `end_batch`,
+//! `handle_timeout` and `poll_transmit` carry it over, up to a limit for each call. While some is left, `poll_timeout`
+//! says that it is time. So events can come up in `poll_transmit` too.
 
 mod config;
+mod configure;
 mod context;
 mod counters;
+mod drive;
+mod ports;
+#[cfg(test)]
+mod tests;
 
 pub use config::{Cidr, Config, InterfaceConfig, InterfaceId, MacAddr, Medium, Offloads};
+pub use configure::InterfaceInfo;
 pub(crate) use context::{Context, Keys};
 pub use counters::Counters;
+pub(crate) use ports::Ports;
 
-use crate::frame::{Outcome, RxFrame, TxFrame};
 use crate::icmp::Icmp;
 use crate::ip::Ip;
-use crate::socket::{SocketEvent, Sockets};
+use crate::socket::Sockets;
 use crate::tcp::Tcp;
 use crate::time::Instant;
 use crate::udp::Udp;
@@ -39,48 +50,23 @@ pub struct Stack {
     pub(crate) tcp: Tcp,
     pub(crate) sockets: Sockets,
     pub(crate) observer: Option<Box<dyn crate::capture::Observer>>,
+    numbers: drive::PacketNumbers,
 }
 
-#[allow(unused_variables, missing_docs)]
 impl Stack {
     /// A machine without interfaces but the loopback.
     pub fn new(now: Instant, config: Config) -> Stack {
-        todo!()
-    }
-
-    /// Adds an interface; its addresses are announced.
-    /// Errors: `EINVAL` for an impossible MTU or address, `EADDRINUSE` for an address that is there already.
-    pub fn add_interface(
-        &mut self,
-        now: Instant,
-        config: InterfaceConfig,
-    ) -> Result<InterfaceId, crate::Errno> {
-        todo!()
-    }
-
-    /// A frame came in. Never sends: replies are pulled by [`Stack::poll_transmit`].
-    pub fn handle_frame(&mut self, now: Instant, interface: InterfaceId, frame: RxFrame) -> Outcome {
-        todo!()
-    }
-
-    /// All frames that waited are in (at most [`RX_BATCH_MAX`]): ACKs are decided now.
-    pub fn end_batch(&mut self, now: Instant) {
-        todo!()
-    }
-
-    /// Makes the interface's next frame in `frame` (which is reset first); false when there is none.
-    pub fn poll_transmit(&mut self, now: Instant, interface: InterfaceId, frame: &mut TxFrame) -> bool {
-        todo!()
-    }
-
-    /// A deadline passed.
-    pub fn handle_timeout(&mut self, now: Instant) {
-        todo!()
-    }
-
-    /// When [`Stack::handle_timeout`] has to be called next; none when nothing is planned.
-    pub fn poll_timeout(&self) -> Option<Instant> {
-        todo!()
+        let mut cx = Context::new(now, config.seed);
+        Stack {
+            ip: Ip::new(&config, &mut cx),
+            icmp: Icmp::new(&config, &mut cx),
+            udp: Udp::new(&config, &mut cx),
+            tcp: Tcp::new(&config, &mut cx),
+            sockets: Sockets::new(config.sockets_max),
+            observer: None,
+            numbers: drive::PacketNumbers::new(config.machine),
+            cx,
+        }
     }
 
     /// Has every frame in and out shown to an observer, or to none.

@@ -1,28 +1,74 @@
-//! TCP (stub).
-#![allow(dead_code, unused_variables)]
+//! TCP: RFC 9293, laid out so that the standard's section 3.10 and the code can be read side by side.
+//!
+//! - **In**: segments ([`Tcp::input`]), socket calls (`calls.rs`), passed deadlines, ICMP errors about our segments.
+//! - **Out**: segments, pulled one at a time ([`Tcp::transmit`]); control segments that belong to no connection
+//!   (`bare.rs`); socket events.
+//! - **Keeps**: connections, listeners, TIME-WAIT entries, bound ports; all bounded.
+//! - **Timers**: one queue (`timers.rs`); each connection has one entry at its earliest deadline.
+//! - **RFC**: 9293, 7323, 2018, 2883, 5961, 6528, 6056, 4987, 3168, 1191, 4821, 6191, 5482; recovery's are listed in
+//!   [`sender`].
+//! - **Never**: sends by itself, copies payload more than once, or lets a peer choose how much memory it gets.
+//!
+//! | RFC 9293 | what | where |
+//! |---|---|---|
+//! | 3.3.1 | key connection state variables | `connection.rs`, `receiver.rs`, `sender/` |
+//! | 3.4.1 | initial sequence number selection | `isn.rs` |
+//! | 3.5, 3.7.1 | establishing a connection, MSS | `open.rs` |
+//! | 3.6.1 | half-closed connections, TIME-WAIT | `time_wait.rs` |
+//! | 3.7 | segmentation, Nagle, path MTU | `output.rs`, `mtu.rs` |
+//! | 3.8.1, 3.8.2 | retransmission, congestion control | `sender/` |
+//! | 3.8.3, 3.8.4 | connection failures, keep-alives | `deadlines.rs` |
+//! | 3.8.5 | urgent information | `urgent.rs` |
+//! | 3.8.6 | managing the window, delayed ACKs | `receiver.rs`, `ack.rs`, `output.rs` |
+//! | 3.9.2.2 | ICMP messages | `icmp_error.rs` |
+//! | 3.10.1 to 3.10.6 | user calls | `calls.rs`, `options.rs` |
+//! | 3.10.7 | SEGMENT ARRIVES | `arrives/` |
+//! | 3.10.8 | time-outs | `deadlines.rs` |
 
+mod ack;
+mod arrives;
+mod bare;
+mod calls;
+mod config;
+mod connection;
+mod cookie;
+mod deadlines;
+mod demux;
+mod icmp_error;
+mod input;
+mod isn;
+mod limits;
+mod listener;
+mod mtu;
+mod open;
+mod options;
+mod output;
+mod pool;
+mod ports;
+mod receive_queue;
+mod receiver;
+mod segment;
+mod send_queue;
 mod sender;
 mod seq;
+mod settings;
+mod settle;
+mod slab;
+mod socket;
+mod time_wait;
+mod timers;
+mod urgent;
 
-use crate::frame::{Outcome, TxFrame};
-use crate::ip::{Ip, PacketIn};
-use crate::socket::*;
+#[cfg(test)]
+mod tests;
+
+pub use config::{BufferSizes, EcnMode, SynCookies, TcpConfig};
+pub(crate) use demux::ConnectionId;
+pub(crate) use socket::TcpSocket;
+pub(crate) use time_wait::TimeWaitId;
+
 use crate::stack::{Config, Context};
 use crate::time::Instant;
-use core::net::{IpAddr, SocketAddr};
-
-/// Names a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct ConnectionId {
-    pub(crate) index: u32,
-    pub(crate) generation: u32,
-}
-
-/// TCP's settings.
-#[derive(Clone, Debug, Default)]
-pub struct TcpConfig {}
-
-pub(crate) struct TcpSocket {}
 
 /// What a pull brought.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,205 +79,47 @@ pub(crate) enum Pulled {
     Nothing,
 }
 
-/// An ICMP error that quotes one of our packets.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct IcmpNotice {
-    /// Addresses and ports as the quoted packet had them: `local` is its source.
-    pub(crate) local: SocketAddr,
-    pub(crate) remote: SocketAddr,
-    /// The quoted TCP sequence number; 0 on UDP.
-    pub(crate) sequence: u32,
-    pub(crate) kind: IcmpErrorKind,
-    /// Who sent the error.
-    pub(crate) from: IpAddr,
+/// All TCP state of a stack.
+pub(crate) struct Tcp {
+    config: TcpConfig,
+    ttl: u8,
+    connections: slab::Connections,
+    demux: demux::Demux,
+    listeners: listener::Listeners,
+    ports: ports::Ports,
+    time_waits: time_wait::TimeWaits,
+    timers: timers::TimerQueue,
+    /// Connections that data came in for since the last `end_batch`.
+    batch: Vec<ConnectionId>,
+    pool: pool::ChunkPool,
+    challenges: limits::ChallengeLimit,
+    path_mtus: limits::PathMtus,
+    /// When a SYN cookie was last sent: ACKs are taken for cookies only soon after.
+    cookie_sent: Option<Instant>,
+    /// Connections that no socket owns.
+    orphans: usize,
+    /// Bytes that all queues are charged for.
+    memory: usize,
 }
-
-/// What an ICMP error says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum IcmpErrorKind {
-    NetUnreachable,
-    HostUnreachable,
-    ProtocolUnreachable,
-    PortUnreachable,
-    /// With the next hop's MTU; 0 where an old router did not say.
-    FragmentationNeeded {
-        mtu: u16,
-    },
-    /// Filtered by policy.
-    Prohibited,
-    TimeExceeded,
-    ParameterProblem,
-}
-
-pub(crate) struct Tcp {}
 
 impl Tcp {
     pub(crate) fn new(config: &Config, cx: &mut Context) -> Tcp {
-        todo!()
-    }
-    /// A segment came in.
-    pub(crate) fn input(
-        &mut self,
-        cx: &mut Context,
-        ip: &mut Ip,
-        sockets: &mut Sockets,
-        packet: PacketIn,
-    ) -> Outcome {
-        todo!()
-    }
-    /// The end of a receive batch: ACKs are decided now.
-    pub(crate) fn end_batch(&mut self, cx: &mut Context, ip: &mut Ip) {
-        todo!()
-    }
-    /// Makes a connection's next segment; the frame is finished (IP and link headers) on return.
-    pub(crate) fn transmit(
-        &mut self,
-        cx: &mut Context,
-        ip: &mut Ip,
-        sockets: &mut Sockets,
-        id: ConnectionId,
-        frame: &mut TxFrame,
-    ) -> Pulled {
-        todo!()
-    }
-    pub(crate) fn handle_timeout(&mut self, cx: &mut Context, ip: &mut Ip, sockets: &mut Sockets) {
-        todo!()
-    }
-    pub(crate) fn next_timeout(&self) -> Option<Instant> {
-        todo!()
-    }
-    /// An ICMP error came in about a segment of ours.
-    pub(crate) fn icmp_error(
-        &mut self,
-        cx: &mut Context,
-        ip: &mut Ip,
-        sockets: &mut Sockets,
-        notice: &IcmpNotice,
-    ) -> Outcome {
-        todo!()
-    }
-    /// The next hop of a waiting connection did not answer.
-    pub(crate) fn unreachable(
-        &mut self,
-        cx: &mut Context,
-        ip: &mut Ip,
-        sockets: &mut Sockets,
-        id: ConnectionId,
-    ) {
-        todo!()
-    }
-    pub(crate) fn socket(&mut self) -> TcpSocket {
-        todo!()
-    }
-}
-impl Tcp {
-    pub(crate) fn bind(
-        &mut self,
-        cx: &mut Context,
-        ip: &Ip,
-        sockets: &mut Sockets,
-        id: SocketId,
-        address: SocketAddr,
-    ) -> Result<(), Errno> {
-        todo!()
-    }
-    pub(crate) fn listen(
-        &mut self,
-        cx: &mut Context,
-        ip: &Ip,
-        sockets: &mut Sockets,
-        id: SocketId,
-        backlog: usize,
-    ) -> Result<(), Errno> {
-        todo!()
-    }
-    pub(crate) fn accept(
-        &mut self,
-        cx: &mut Context,
-        sockets: &mut Sockets,
-        id: SocketId,
-    ) -> Result<(SocketId, SocketAddr), Errno> {
-        todo!()
-    }
-    pub(crate) fn connect(
-        &mut self,
-        cx: &mut Context,
-        ip: &mut Ip,
-        sockets: &mut Sockets,
-        id: SocketId,
-        peer: SocketAddr,
-    ) -> Result<(), Errno> {
-        todo!()
-    }
-    pub(crate) fn send(
-        &mut self,
-        cx: &mut Context,
-        ip: &mut Ip,
-        sockets: &mut Sockets,
-        id: SocketId,
-        data: &[u8],
-        flags: SendFlags,
-    ) -> Result<usize, Errno> {
-        todo!()
-    }
-    pub(crate) fn recv(
-        &mut self,
-        cx: &mut Context,
-        ip: &mut Ip,
-        sockets: &mut Sockets,
-        id: SocketId,
-        buffer: &mut [u8],
-        flags: RecvFlags,
-    ) -> Result<(usize, SocketAddr), Errno> {
-        todo!()
-    }
-    pub(crate) fn shutdown(
-        &mut self,
-        cx: &mut Context,
-        ip: &mut Ip,
-        sockets: &mut Sockets,
-        id: SocketId,
-        how: Shutdown,
-    ) -> Result<(), Errno> {
-        todo!()
-    }
-    pub(crate) fn close(
-        &mut self,
-        cx: &mut Context,
-        ip: &mut Ip,
-        sockets: &mut Sockets,
-        id: SocketId,
-    ) -> Result<(), Errno> {
-        todo!()
-    }
-    pub(crate) fn local_addr(&self, socket: &TcpSocket) -> Result<SocketAddr, Errno> {
-        todo!()
-    }
-    pub(crate) fn peer_addr(&self, socket: &TcpSocket) -> Result<SocketAddr, Errno> {
-        todo!()
-    }
-    pub(crate) fn set_option(
-        &mut self,
-        cx: &mut Context,
-        ip: &mut Ip,
-        sockets: &mut Sockets,
-        id: SocketId,
-        option: SocketOption,
-    ) -> Result<(), Errno> {
-        todo!()
-    }
-    pub(crate) fn option(
-        &self,
-        cx: &Context,
-        socket: &TcpSocket,
-        name: OptionName,
-    ) -> Result<SocketOption, Errno> {
-        todo!()
-    }
-    pub(crate) fn take_error(&self, socket: &mut TcpSocket) -> Option<Errno> {
-        todo!()
-    }
-    pub(crate) fn readiness(&self, socket: &TcpSocket) -> Readiness {
-        todo!()
+        Tcp {
+            config: config.tcp.clone(),
+            ttl: config.ttl,
+            connections: slab::Connections::default(),
+            demux: demux::Demux::new(cx),
+            listeners: listener::Listeners::new(cx),
+            ports: ports::Ports::new(cx, config.tcp.ephemeral_ports),
+            time_waits: time_wait::TimeWaits::default(),
+            timers: timers::TimerQueue::default(),
+            batch: Vec::new(),
+            pool: pool::ChunkPool::default(),
+            challenges: limits::ChallengeLimit::new(cx.rng.u64(..)),
+            path_mtus: limits::PathMtus::new(&cx.keys),
+            cookie_sent: None,
+            orphans: 0,
+            memory: 0,
+        }
     }
 }

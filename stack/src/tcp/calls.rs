@@ -1,0 +1,550 @@
+//! User calls (RFC 9293 sections 3.10.1 to 3.10.6), with the sockets' semantics where the RFC's and theirs differ.
+
+use super::connection::{Connection, Owner};
+use super::demux::{Slot, Tuple};
+use super::listener::Listener;
+use super::settings::Settings;
+use super::socket::Role;
+use super::{ConnectionId, Tcp, TcpSocket};
+use crate::frame::AckWhy;
+use crate::ip::Ip;
+use crate::socket::{
+    Errno, Kind, Linger, Readiness, RecvFlags, SendFlags, Shutdown, SocketId, Sockets, TcpState,
+};
+use crate::stack::Context;
+use crate::time::Duration;
+use core::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+impl Tcp {
+    pub(crate) fn socket(&self) -> TcpSocket {
+        TcpSocket {
+            settings: Settings::new(&self.config, self.ttl),
+            bound: None,
+            role: Role::Fresh,
+            error: None,
+        }
+    }
+
+    pub(crate) fn bind(
+        &mut self,
+        cx: &mut Context,
+        ip: &Ip,
+        sockets: &mut Sockets,
+        id: SocketId,
+        address: SocketAddr,
+    ) -> Result<(), Errno> {
+        if !address.is_ipv4() {
+            return Err(Errno::EAFNOSUPPORT);
+        }
+        if !address.ip().is_unspecified() && !ip.is_local(address.ip()) {
+            return Err(Errno::EADDRNOTAVAIL);
+        }
+        let socket = sockets.tcp_mut(id)?;
+        if socket.bound.is_some() || !matches!(socket.role, Role::Fresh) {
+            return Err(Errno::EINVAL);
+        }
+        let port = match address.port() {
+            0 => self
+                .ports
+                .pick(cx, address.ip(), |ports, port| ports.is_unused(port))
+                .map_err(|_| Errno::EADDRINUSE)?,
+            port => port,
+        };
+        let settings = &socket.settings;
+        self.ports.bind(address.ip(), port, id, settings.reuse_address, settings.reuse_port)?;
+        socket.bound = Some((address.ip(), port));
+        Ok(())
+    }
+
+    pub(crate) fn listen(
+        &mut self,
+        cx: &mut Context,
+        ip: &Ip,
+        sockets: &mut Sockets,
+        id: SocketId,
+        backlog: usize,
+    ) -> Result<(), Errno> {
+        let backlog = backlog.min(self.config.backlog_max);
+        let socket = sockets.tcp_mut(id)?;
+        if let Some(listener) = socket.listener() {
+            listener.backlog = backlog;
+            return Ok(());
+        }
+        if !matches!(socket.role, Role::Fresh) {
+            return Err(Errno::EINVAL);
+        }
+        if socket.bound.is_none() {
+            self.bind(cx, ip, sockets, id, SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)))?;
+        }
+        let socket = sockets.tcp_mut(id)?;
+        let Some(bound) = socket.bound else { return Err(Errno::EINVAL) };
+        self.ports.listen(bound.1, id)?;
+        socket.role = Role::Listener(Box::new(Listener { backlog, ..Listener::default() }));
+        self.listeners.insert(bound.into(), id);
+        Ok(())
+    }
+
+    pub(crate) fn accept(
+        &mut self,
+        cx: &mut Context,
+        sockets: &mut Sockets,
+        id: SocketId,
+    ) -> Result<(SocketId, SocketAddr), Errno> {
+        let listener = sockets.tcp_mut(id)?.listener().ok_or(Errno::EINVAL)?;
+        let accepted = *listener.accepted.front().ok_or(Errno::EAGAIN)?;
+        let Some(conn) = self.connections.get(accepted) else {
+            listener.accepted.pop_front();
+            return Err(Errno::ECONNABORTED);
+        };
+        let socket = TcpSocket {
+            settings: conn.settings,
+            bound: Some(conn.tuple.local),
+            role: Role::Connection(accepted),
+            error: None,
+        };
+        let peer = conn.tuple.remote();
+        let new = sockets.insert(Kind::Tcp(Box::new(socket)))?;
+        if let Some(listener) = sockets.tcp_mut(id)?.listener() {
+            listener.accepted.pop_front();
+        }
+        if let Some(conn) = self.connections.get_mut(accepted) {
+            conn.owner = Owner::Socket(new);
+            conn.flags.queued = false;
+            cx.wake(sockets, new);
+        }
+        Ok((new, peer))
+    }
+
+    /// OPEN, active (section 3.10.1).
+    pub(crate) fn connect(
+        &mut self,
+        cx: &mut Context,
+        ip: &mut Ip,
+        sockets: &mut Sockets,
+        id: SocketId,
+        peer: SocketAddr,
+    ) -> Result<(), Errno> {
+        let IpAddr::V4(address) = peer.ip() else { return Err(Errno::EAFNOSUPPORT) };
+        self.forget_ended(sockets, id)?;
+        let socket = sockets.tcp_mut(id)?;
+        match &socket.role {
+            Role::Fresh => {}
+            Role::Listener(_) => return Err(Errno::EISCONN),
+            Role::Connection(conn) => {
+                return Err(match self.connections.get(*conn).map(|conn| conn.state) {
+                    Some(TcpState::SynSent | TcpState::SynReceived) => Errno::EALREADY,
+                    _ => Errno::EISCONN,
+                });
+            }
+        }
+        // As everywhere, the unspecified address means this host.
+        let remote: IpAddr =
+            if address.is_unspecified() { Ipv4Addr::LOCALHOST.into() } else { address.into() };
+        if peer.port() == 0 {
+            return Err(Errno::EADDRNOTAVAIL);
+        }
+        let bound = socket.bound;
+        let settings = socket.settings;
+        let source = bound.map(|(address, _)| address).filter(|address| !address.is_unspecified());
+        let route = match ip.route(remote, source, settings.interface, false) {
+            // Only one host can be connected to (RFC 9293 section 3.9.2.3).
+            Err(Errno::EACCES) => return Err(Errno::ENETUNREACH),
+            route => route?,
+        };
+        let remote = (remote, peer.port());
+        let local = self.local_end(cx, bound, route.source, remote)?;
+        let tuple = Tuple { local, remote };
+        let mut conn = Connection::new(cx, &self.config, tuple, route, settings, Owner::Socket(id));
+        conn.path_mtu = self.path_mtus.get(cx.now, remote.0).unwrap_or(route.mtu).min(route.mtu);
+        let conn = self.insert(conn);
+        sockets.tcp_mut(id)?.role = Role::Connection(conn);
+        self.settle_id(cx, ip, sockets, conn);
+        Err(Errno::EINPROGRESS)
+    }
+
+    /// Our end of a new connection: the bound port, or one that makes the pair of ends unique.
+    fn local_end(
+        &mut self,
+        cx: &Context,
+        bound: Option<(IpAddr, u16)>,
+        source: IpAddr,
+        remote: (IpAddr, u16),
+    ) -> Result<(IpAddr, u16), Errno> {
+        let demux = &self.demux;
+        let time_waits = &self.time_waits;
+        let reusable = |local: (IpAddr, u16)| match demux.get(&Tuple { local, remote }) {
+            None => true,
+            Some(Slot::Connection(_)) => false,
+            // RFC 6191 section 2: timestamps keep the old connection's segments apart from the new one's.
+            Some(Slot::TimeWait(id)) => time_waits.get(id).is_none_or(|entry| {
+                entry.timestamps.is_some_and(|ts| cx.now.since(ts.recent_at) > Duration::from_secs(1))
+            }),
+        };
+        let local = match bound {
+            Some((_, port)) if reusable((source, port)) => (source, port),
+            Some(_) => return Err(Errno::EADDRNOTAVAIL),
+            None => {
+                let port = self.ports.pick(cx, (source, remote), |ports, port| {
+                    !ports.is_bound(port) && reusable((source, port))
+                })?;
+                (source, port)
+            }
+        };
+        if let Some(Slot::TimeWait(id)) = self.demux.get(&Tuple { local, remote }) {
+            self.time_waits.remove(id);
+            self.demux.remove(&Tuple { local, remote }, Slot::TimeWait(id));
+            self.ports.disconnected(local.1);
+        }
+        Ok(local)
+    }
+
+    /// A failed connection leaves its socket fresh: it may connect again.
+    fn forget_ended(&mut self, sockets: &mut Sockets, id: SocketId) -> Result<(), Errno> {
+        let socket = sockets.tcp_mut(id)?;
+        if let Some(conn) = socket.connection()
+            && self.connections.get(conn).is_none_or(|c| c.state == TcpState::Closed && !c.flags.was_open)
+        {
+            socket.role = Role::Fresh;
+            if let Some(conn) = self.connections.take(conn) {
+                self.free(conn);
+            }
+        }
+        Ok(())
+    }
+
+    /// SEND (section 3.10.2).
+    pub(crate) fn send(
+        &mut self,
+        cx: &mut Context,
+        ip: &mut Ip,
+        sockets: &mut Sockets,
+        id: SocketId,
+        data: &[u8],
+        flags: SendFlags,
+    ) -> Result<usize, Errno> {
+        let conn = self.socket_connection(sockets, id).map_err(|error| match error {
+            Errno::ENOTCONN => Errno::EPIPE,
+            error => error,
+        })?;
+        let Some(mut conn) = self.connections.take(conn) else { return Err(Errno::EPIPE) };
+        let sent = self.send_on(cx, &mut conn, data, flags);
+        self.settle(cx, ip, sockets, conn);
+        sent
+    }
+
+    fn send_on(
+        &mut self,
+        cx: &mut Context,
+        conn: &mut Connection,
+        data: &[u8],
+        flags: SendFlags,
+    ) -> Result<usize, Errno> {
+        if let Some(error) = conn.error.take() {
+            return Err(error);
+        }
+        match conn.state {
+            TcpState::SynSent | TcpState::SynReceived => return Err(Errno::EAGAIN),
+            _ if !conn.can_send() => return Err(Errno::EPIPE),
+            _ => {}
+        }
+        let room = conn.send_limit(&self.config).saturating_sub(conn.send_queue.len());
+        let full = room == 0
+            || conn.unsent() >= conn.settings.not_sent_low_water
+            || self.memory > self.config.memory_max;
+        if full && !data.is_empty() {
+            conn.flags.want_write = true;
+            return Err(Errno::EAGAIN);
+        }
+        let count = room.min(data.len());
+        if count < data.len() {
+            conn.flags.want_write = true;
+        }
+        conn.send_queue.push(&data[..count], &mut self.pool);
+        cx.counters.bytes_copied += count as u64;
+        conn.snd.more = flags.more;
+        if flags.oob && count == data.len() {
+            // SND.UP: the byte behind the urgent one (RFC 6093).
+            conn.urgent.send = Some(conn.send_queue.end_seq());
+        }
+        Ok(count)
+    }
+
+    /// RECEIVE (section 3.10.3).
+    pub(crate) fn recv(
+        &mut self,
+        cx: &mut Context,
+        ip: &mut Ip,
+        sockets: &mut Sockets,
+        id: SocketId,
+        buffer: &mut [u8],
+        flags: RecvFlags,
+    ) -> Result<(usize, SocketAddr), Errno> {
+        let conn = self.socket_connection(sockets, id)?;
+        let Some(mut conn) = self.connections.take(conn) else { return Err(Errno::ENOTCONN) };
+        let peer = conn.tuple.remote();
+        let received = if flags.oob {
+            conn.urgent.byte.ok_or(Errno::EINVAL).map(|byte| {
+                if let Some(slot) = buffer.first_mut() {
+                    *slot = byte;
+                    conn.urgent.byte = conn.urgent.byte.filter(|_| flags.peek);
+                }
+                buffer.len().min(1)
+            })
+        } else {
+            conn.receive(cx, buffer, flags.peek)
+        };
+        if received.is_ok() && !flags.peek {
+            self.settle(cx, ip, sockets, conn);
+        } else {
+            self.connections.put(conn);
+        }
+        received.map(|count| (count, peer))
+    }
+
+    pub(crate) fn shutdown(
+        &mut self,
+        cx: &mut Context,
+        ip: &mut Ip,
+        sockets: &mut Sockets,
+        id: SocketId,
+        how: Shutdown,
+    ) -> Result<(), Errno> {
+        if sockets.tcp_mut(id)?.listener().is_some() {
+            if how != Shutdown::Write {
+                self.stop_listening(cx, ip, sockets, id)?;
+            }
+            return Ok(());
+        }
+        let conn = self.socket_connection(sockets, id)?;
+        let Some(mut conn) = self.connections.take(conn) else { return Err(Errno::ENOTCONN) };
+        if matches!(conn.state, TcpState::Closed | TcpState::TimeWait) {
+            self.connections.put(conn);
+            return Err(Errno::ENOTCONN);
+        }
+        if how != Shutdown::Write {
+            conn.read_shut = true;
+        }
+        if how != Shutdown::Read {
+            conn.close_sending();
+        }
+        conn.flags.wake = true;
+        self.settle(cx, ip, sockets, conn);
+        Ok(())
+    }
+
+    /// CLOSE and ABORT (sections 3.10.4 and 3.10.5).
+    pub(crate) fn close(
+        &mut self,
+        cx: &mut Context,
+        ip: &mut Ip,
+        sockets: &mut Sockets,
+        id: SocketId,
+    ) -> Result<(), Errno> {
+        if sockets.tcp_mut(id)?.listener().is_some() {
+            self.stop_listening(cx, ip, sockets, id)?;
+        }
+        let socket = sockets.tcp_mut(id)?;
+        let (conn, bound) = (socket.connection(), socket.bound);
+        sockets.remove(id);
+        if let Some((_, port)) = bound {
+            self.ports.unbind(port, id);
+        }
+        if let Some(conn) = conn.and_then(|conn| self.connections.take(conn)) {
+            self.close_connection(cx, ip, sockets, conn);
+        }
+        Ok(())
+    }
+
+    fn close_connection(
+        &mut self,
+        cx: &mut Context,
+        ip: &mut Ip,
+        sockets: &mut Sockets,
+        mut conn: Box<Connection>,
+    ) {
+        conn.owner = Owner::Orphan;
+        if matches!(conn.state, TcpState::Closed | TcpState::TimeWait) {
+            return self.free(conn);
+        }
+        let unread = conn.rcv.queue.readable() > 0;
+        conn.rcv.queue.clear();
+        let abort = conn.settings.linger == Linger::For(Duration::ZERO);
+        let crowded = self.orphans >= self.config.orphans_max;
+        if conn.is_synchronized() && (unread || abort || crowded) {
+            // RFC 9293 section 3.10.4, as RFC 1122 section 4.2.2.13: data that nobody will read was lost, and the peer has
+            // to know (MUST-13's counterpart); ABORT always sends a reset.
+            let why = if abort { "aborted by the application" } else { "closed with data unread" };
+            self.send_abort(cx, ip, &conn, why);
+            conn.close_with(None);
+        } else {
+            conn.close_sending();
+            if conn.state == TcpState::FinWait2 {
+                conn.timers.expire = cx.now + conn.settings.linger2.unwrap_or_default();
+            }
+            if conn.state != TcpState::Closed {
+                conn.flags.orphan = true;
+                self.orphans += 1;
+            }
+        }
+        self.settle(cx, ip, sockets, conn);
+    }
+
+    /// A listener goes: what waits to be accepted is reset.
+    fn stop_listening(
+        &mut self,
+        cx: &mut Context,
+        ip: &mut Ip,
+        sockets: &mut Sockets,
+        id: SocketId,
+    ) -> Result<(), Errno> {
+        let socket = sockets.tcp_mut(id)?;
+        let Role::Listener(listener) = core::mem::replace(&mut socket.role, Role::Fresh) else {
+            return Err(Errno::EINVAL);
+        };
+        if let Some(bound) = socket.bound {
+            self.listeners.remove(bound.into(), id);
+            self.ports.stop_listening(bound.1, id);
+        }
+        for conn in listener.accepted.into_iter().chain(listener.half_open) {
+            let Some(mut conn) = self.connections.take(conn) else { continue };
+            let was_open = conn.is_synchronized();
+            conn.owner = Owner::Orphan;
+            conn.flags.queued = false;
+            conn.flags.pending = false;
+            if conn.state == TcpState::Closed {
+                self.free(conn);
+                continue;
+            }
+            if was_open {
+                self.send_abort(cx, ip, &conn, "its listener was closed");
+            }
+            conn.close_with(None);
+            self.settle(cx, ip, sockets, conn);
+        }
+        Ok(())
+    }
+
+    pub(crate) fn local_addr(&self, socket: &TcpSocket) -> Result<SocketAddr, Errno> {
+        if let Some(conn) = socket.connection().and_then(|conn| self.connections.get(conn)) {
+            return Ok(conn.tuple.local());
+        }
+        Ok(socket.bound.map_or(SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)), SocketAddr::from))
+    }
+
+    pub(crate) fn peer_addr(&self, socket: &TcpSocket) -> Result<SocketAddr, Errno> {
+        let conn = socket.connection().and_then(|conn| self.connections.get(conn)).ok_or(Errno::ENOTCONN)?;
+        match conn.state {
+            TcpState::SynSent | TcpState::SynReceived | TcpState::Closed => Err(Errno::ENOTCONN),
+            _ => Ok(conn.tuple.remote()),
+        }
+    }
+
+    pub(crate) fn take_error(&mut self, sockets: &mut Sockets, id: SocketId) -> Result<Option<Errno>, Errno> {
+        let socket = sockets.tcp_mut(id)?;
+        let held = socket.connection().and_then(|conn| self.connections.get_mut(conn));
+        Ok(match held {
+            Some(conn) => {
+                let error = conn.error.take();
+                // A soft error is told on request, once (RFC 1122 section 4.2.4.1).
+                error.or_else(|| conn.soft_error.take())
+            }
+            None => socket.error.take(),
+        })
+    }
+
+    pub(crate) fn readiness(&self, socket: &TcpSocket) -> Readiness {
+        match &socket.role {
+            Role::Fresh => Readiness { writable: true, hangup: true, ..Readiness::default() },
+            Role::Listener(listener) => {
+                Readiness { readable: !listener.accepted.is_empty(), ..Readiness::default() }
+            }
+            Role::Connection(id) => match self.connections.get(*id) {
+                Some(conn) => conn.readiness(&self.config),
+                None => Readiness { readable: true, writable: true, hangup: true, ..Readiness::default() },
+            },
+        }
+    }
+
+    /// The connection that a socket is about. Errors: `ENOTCONN`.
+    fn socket_connection(&self, sockets: &mut Sockets, id: SocketId) -> Result<ConnectionId, Errno> {
+        sockets.tcp_mut(id)?.connection().ok_or(Errno::ENOTCONN)
+    }
+}
+
+impl Connection {
+    fn receive(&mut self, cx: &mut Context, buffer: &mut [u8], peek: bool) -> Result<usize, Errno> {
+        let readable = self.rcv.queue.readable();
+        if readable == 0 {
+            return self.nothing_to_read(buffer.is_empty());
+        }
+        if peek {
+            return Ok(self.rcv.queue.peek(0, buffer));
+        }
+        let count = self.rcv.queue.read(buffer);
+        cx.counters.bytes_copied += count as u64;
+        let mss = u32::from(self.advertised_mss());
+        self.rcv.read(cx.now, count, mss);
+        if self.can_receive() && self.rcv.update_due(mss) {
+            self.ack.at_once(AckWhy::WindowUpdate);
+        }
+        Ok(count)
+    }
+
+    fn nothing_to_read(&mut self, empty_buffer: bool) -> Result<usize, Errno> {
+        if self.rcv.finished || self.read_shut {
+            return Ok(0);
+        }
+        if let Some(error) = self.error.take() {
+            return Err(error);
+        }
+        match self.state {
+            TcpState::Closed if self.flags.was_open => Ok(0),
+            TcpState::Closed => Err(Errno::ENOTCONN),
+            _ if empty_buffer => Ok(0),
+            _ => Err(Errno::EAGAIN),
+        }
+    }
+
+    /// CLOSE (section 3.10.4): a FIN follows what is queued.
+    fn close_sending(&mut self) {
+        match self.state {
+            // "Delete the TCB."
+            TcpState::SynSent => self.close_with(None),
+            // With the handshake unfinished there is nothing queued; the FIN follows our SYN's acknowledgement.
+            TcpState::SynReceived => self.close_with(None),
+            TcpState::Established => {
+                self.fin_queued = true;
+                self.state = TcpState::FinWait1;
+            }
+            TcpState::CloseWait => {
+                self.fin_queued = true;
+                self.state = TcpState::LastAck;
+            }
+            _ => {}
+        }
+        self.snd.more = false;
+    }
+
+    fn readiness(&self, config: &super::TcpConfig) -> Readiness {
+        let closed = matches!(self.state, TcpState::Closed | TcpState::TimeWait);
+        let opening = matches!(self.state, TcpState::SynSent | TcpState::SynReceived);
+        let error = self.error.is_some();
+        let room = self.is_writable(config);
+        let read_end = self.rcv.finished || self.read_shut || closed;
+        let low_water = (self.settings.receive_low_water as usize).max(1);
+        Readiness {
+            readable: self.rcv.queue.readable() >= low_water || read_end || error,
+            writable: closed || error || (!opening && (self.fin_queued || room)),
+            read_closed: read_end,
+            hangup: closed || (self.rcv.finished && self.fin_queued),
+            error,
+            priority: self.urgent.byte.is_some(),
+        }
+    }
+
+    /// Linux's rule: writable when at least a third of the buffer is free, and little enough is unsent.
+    pub(crate) fn is_writable(&self, config: &super::TcpConfig) -> bool {
+        let limit = self.send_limit(config);
+        self.send_queue.len() <= limit - limit / 3 && self.unsent() < self.settings.not_sent_low_water
+    }
+}

@@ -1,0 +1,63 @@
+//! Which connection a segment belongs to: a keyed hash table over address and port pairs.
+
+use super::TimeWaitId;
+use crate::hash::KeyedMap;
+use crate::stack::Context;
+use core::net::{IpAddr, SocketAddr};
+
+/// Names a connection; a slot's later connections have other generations.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct ConnectionId {
+    pub(crate) index: u32,
+    pub(crate) generation: u32,
+}
+
+/// The two ends of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Tuple {
+    pub(crate) local: (IpAddr, u16),
+    pub(crate) remote: (IpAddr, u16),
+}
+
+impl Tuple {
+    pub(crate) fn local(&self) -> SocketAddr {
+        self.local.into()
+    }
+
+    pub(crate) fn remote(&self) -> SocketAddr {
+        self.remote.into()
+    }
+}
+
+/// What a pair of ends leads to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Slot {
+    Connection(ConnectionId),
+    TimeWait(TimeWaitId),
+}
+
+/// The table. Its order is never looked at, its hash is keyed from the seed: repeatable, and hard to flood.
+pub(crate) struct Demux {
+    slots: KeyedMap<Tuple, Slot>,
+}
+
+impl Demux {
+    pub(crate) fn new(cx: &Context) -> Demux {
+        Demux { slots: KeyedMap::with_hasher(cx.keys.maps) }
+    }
+
+    pub(crate) fn get(&self, tuple: &Tuple) -> Option<Slot> {
+        self.slots.get(tuple).copied()
+    }
+
+    pub(crate) fn insert(&mut self, tuple: Tuple, slot: Slot) {
+        self.slots.insert(tuple, slot);
+    }
+
+    /// Removes the pair's entry if it still leads to `slot`.
+    pub(crate) fn remove(&mut self, tuple: &Tuple, slot: Slot) {
+        if self.slots.get(tuple) == Some(&slot) {
+            self.slots.remove(tuple);
+        }
+    }
+}

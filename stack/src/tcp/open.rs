@@ -1,0 +1,211 @@
+//! Making connections: active and passive, what the two SYNs agree on, and the step to ESTABLISHED.
+
+use super::ack::AckState;
+use super::config::{EcnMode, TcpConfig};
+use super::connection::{
+    Connection, Counts, Ecn, Flags, Handshake, MSS_DEFAULT, Owner, SendVariables, Timers, Timestamps, Urgent,
+};
+use super::demux::{ConnectionId, Tuple};
+use super::isn;
+use super::mtu::Probing;
+use super::receiver::Receiver;
+use super::segment::Segment;
+use super::send_queue::SendQueue;
+use super::sender::{Algorithm, Sender, SenderConfig};
+use super::seq::SeqNum;
+use super::settings::Settings;
+use super::timers::Armed;
+use crate::ip::Route;
+use crate::socket::TcpState;
+use crate::stack::Context;
+use crate::time::{Duration, Instant};
+use crate::wire::tcp_options::WINDOW_SCALE_MAX;
+
+/// The time-out of a SYN that was never answered (RFC 6298 section 2.1).
+pub(crate) const RTO_INITIAL: Duration = Duration::from_secs(1);
+
+impl Connection {
+    /// A connection whose SYN is about to be sent (active) or answered (passive).
+    pub(crate) fn new(
+        cx: &Context,
+        config: &TcpConfig,
+        tuple: Tuple,
+        route: Route,
+        settings: Settings,
+        owner: Owner,
+    ) -> Connection {
+        let iss = isn::initial_sequence(cx, &tuple);
+        let sender = Sender::new(cx.now, iss + 1, &SenderConfig::default());
+        let mut conn = Connection {
+            id: ConnectionId { index: 0, generation: 0 },
+            tuple,
+            state: TcpState::SynSent,
+            owner,
+            settings,
+            route,
+            path_mtu: route.mtu,
+            snd: SendVariables {
+                iss,
+                wnd: 0,
+                wl1: SeqNum::new(0),
+                wl2: SeqNum::new(0),
+                wnd_max: 0,
+                scale: 0,
+                peer_mss: MSS_DEFAULT,
+                small_end: iss,
+                more: false,
+            },
+            sender,
+            send_queue: SendQueue::new(iss + 1),
+            rcv: Receiver::new(SeqNum::new(0), 0, 0, 0),
+            ack: AckState::new(SeqNum::new(0)),
+            timestamps: Timestamps {
+                enabled: config.timestamps,
+                offset: isn::timestamp_offset(cx, &tuple),
+                ..Timestamps::default()
+            },
+            handshake: Handshake {
+                due: true,
+                sent_at: cx.now,
+                sack: config.sack,
+                scaling: config.window_scaling,
+                ..Handshake::default()
+            },
+            timers: Timers { last_received: cx.now, ..Timers::default() },
+            urgent: Urgent::default(),
+            ecn: Ecn { enabled: config.ecn == EcnMode::Offer, echo: false },
+            counts: Counts::default(),
+            probing: Probing::default(),
+            error: None,
+            soft_error: None,
+            read_shut: false,
+            fin_queued: false,
+            flags: Flags::default(),
+            armed: Armed::default(),
+        };
+        conn.rcv = conn.new_receiver(config, SeqNum::new(0));
+        conn
+    }
+
+    /// Takes what the peer's SYN says (RFC 9293 section 3.10.7.2 and .3: IRS, RCV.NXT, options).
+    pub(crate) fn negotiate(&mut self, cx: &Context, config: &TcpConfig, segment: &Segment) {
+        let options = &segment.options;
+        self.snd.peer_mss = options.mss.unwrap_or(MSS_DEFAULT);
+        self.handshake.sack &= options.sack_permitted;
+        self.handshake.scaling &= options.window_scale.is_some();
+        self.snd.scale = options.window_scale.filter(|_| self.handshake.scaling).unwrap_or(0);
+        self.timestamps.enabled &= options.timestamps.is_some();
+        if let Some(timestamps) = options.timestamps {
+            self.timestamps.recent = timestamps.value;
+            self.timestamps.recent_at = cx.now;
+        }
+        let advertised = self.rcv.syn_window();
+        self.rcv = self.new_receiver(config, segment.seq + 1);
+        if !self.handshake.scaling {
+            self.rcv.scale = 0;
+        }
+        if self.state == TcpState::SynSent {
+            // What our SYN has offered stands.
+            self.rcv.advertise_syn(advertised);
+        }
+        self.ack = AckState::new(self.rcv.next);
+        // The window in a SYN is never scaled.
+        self.snd.wnd = u32::from(segment.window);
+        self.snd.wl1 = segment.seq;
+    }
+
+    /// Both SYNs are acknowledged: the sender starts (RFC 9293's ESTABLISHED).
+    pub(crate) fn establish(&mut self, cx: &Context, config: &TcpConfig, segment: &Segment) {
+        self.state = TcpState::Established;
+        self.flags.was_open = true;
+        self.handshake.due = false;
+        self.timers.handshake = Instant::FAR_FUTURE;
+        let echoed = segment
+            .options
+            .timestamps
+            .filter(|_| self.timestamps.enabled)
+            .and_then(|timestamps| self.echo_time(cx.now, timestamps.echo));
+        let handshake_rtt = match (self.handshake.retries, echoed) {
+            (0, _) => Some(cx.now.since(self.handshake.sent_at)),
+            (_, Some(sent)) => Some(cx.now.since(sent)),
+            (_, None) => None,
+        };
+        self.sender = Sender::new(cx.now, self.snd.iss + 1, &self.sender_config(config, handshake_rtt));
+        self.restart_keepalive(cx.now);
+    }
+
+    /// Opens a connection from a SYN cookie or a SYN-ACK that carries no state of ours.
+    fn sender_config(&self, config: &TcpConfig, handshake_rtt: Option<Duration>) -> SenderConfig {
+        SenderConfig {
+            mss: self.effective_mss(),
+            sack: self.handshake.sack,
+            timestamps: self.timestamps.enabled,
+            congestion: Algorithm::from_name(self.settings.congestion).unwrap_or_default(),
+            initial_window_segments: config.initial_window_segments,
+            rto_min: config.rto_min,
+            rto_initial: RTO_INITIAL,
+            rto_max: config.rto_max,
+            reordering: config.reordering,
+            frto: config.frto,
+            rack: config.rack,
+            tlp: config.tail_loss_probe,
+            slow_start_after_idle: config.slow_start_after_idle,
+            pacing: config.pacing,
+            max_pacing_rate: self.settings.max_pacing_rate,
+            ecn: self.ecn.enabled,
+            syn_retransmitted: self.handshake.retries > 0,
+            handshake_rtt,
+        }
+    }
+
+    /// SND.WND, SND.WL1, SND.WL2.
+    pub(crate) fn set_window(&mut self, seq: SeqNum, ack: SeqNum, window: u32) {
+        self.snd.wnd = window;
+        self.snd.wl1 = seq;
+        self.snd.wl2 = ack;
+        self.snd.wnd_max = self.snd.wnd_max.max(window);
+    }
+
+    /// Our window scale, chosen so that the largest buffer can be offered (RFC 7323 section 2.3).
+    fn receive_scale(&self, limit_max: usize) -> u8 {
+        if !self.handshake.scaling {
+            return 0;
+        }
+        (0..WINDOW_SCALE_MAX)
+            .find(|&scale| (u16::MAX as usize) << scale >= limit_max)
+            .unwrap_or(WINDOW_SCALE_MAX)
+    }
+
+    fn new_receiver(&self, config: &TcpConfig, first: SeqNum) -> Receiver {
+        let (buffer, buffer_max) = match self.settings.receive_buffer {
+            Some(fixed) => (fixed as usize, fixed as usize),
+            None => (config.receive_buffer.initial, config.receive_buffer.max),
+        };
+        // The scale covers what could be set later, the window what is offered now.
+        let scale = self.receive_scale(config.receive_buffer.max.max(buffer_max));
+        let clamp = match self.settings.window_clamp {
+            0 => usize::MAX,
+            clamp => clamp as usize,
+        };
+        Receiver::new(first, scale, (buffer / 2).min(clamp), (buffer_max / 2).min(clamp))
+    }
+
+    /// The scale for our SYN's option; none where scaling isn't offered.
+    pub(crate) fn scale_option(&self) -> Option<u8> {
+        self.handshake.scaling.then_some(self.rcv.scale)
+    }
+
+    /// Bytes that the application may have written and unacknowledged (`SO_SNDBUF`).
+    pub(crate) fn send_limit(&self, config: &TcpConfig) -> usize {
+        self.settings.send_buffer.map_or(self.flags.send_limit.max(config.send_buffer.initial as u32), |b| b)
+            as usize
+    }
+
+    /// The send buffer follows the congestion window: twice what may be in flight, so that the application can write the
+    /// next window while one is out (Linux's `tcp_sndbuf_expand`).
+    pub(crate) fn grow_send_buffer(&mut self, config: &TcpConfig) {
+        let wanted = 2 * u64::from(self.sender.cwnd()) * u64::from(self.sender.mss());
+        let wanted = wanted.min(config.send_buffer.max as u64) as u32;
+        self.flags.send_limit = self.flags.send_limit.max(wanted);
+    }
+}

@@ -1,0 +1,6 @@
+//! TCP's tests: scripts of segments, calls and times, by subject.
+
+mod handshake;
+mod script;
+mod states;
+mod transfer;

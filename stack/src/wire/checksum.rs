@@ -1,0 +1,181 @@
+//! The Internet checksum: sums over scattered bytes, pseudo-headers, and updates of single words.
+//!
+//! RFC 1071 sums 16-bit words in one's complement; RFC 1624 (equation 3) replaces a word of a finished sum.
+
+use crate::frame::{TxChecksum, TxFrame};
+use core::net::IpAddr;
+use smoltcp::wire::checksum::data;
+
+/// A one's complement sum in the making, not inverted yet. Pieces may end at odd bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Sum {
+    folded: u16,
+    /// Whether an odd number of bytes was added: the next piece's bytes stand in the other half of their words.
+    odd: bool,
+}
+
+impl Sum {
+    /// Adds bytes behind those that were added before.
+    pub(crate) fn bytes(mut self, bytes: &[u8]) -> Sum {
+        for piece in bytes.chunks(PIECE_BYTES_MAX) {
+            let sum = data(piece);
+            // RFC 1071 section 2(B): a sum of swapped bytes is the swapped sum.
+            self.folded = add(self.folded, if self.odd { sum.swap_bytes() } else { sum });
+            self.odd ^= piece.len() % 2 == 1;
+        }
+        self
+    }
+
+    /// Adds one 16-bit word at an even place.
+    pub(crate) fn word(self, word: u16) -> Sum {
+        Sum { folded: add(self.folded, word), ..self }
+    }
+
+    /// The sum, not inverted: what a partial checksum's field holds.
+    pub(crate) fn partial(self) -> u16 {
+        self.folded
+    }
+
+    /// The checksum as headers carry it.
+    pub(crate) fn checksum(self) -> u16 {
+        !self.folded
+    }
+
+    /// Whether bytes that included their own checksum are whole.
+    pub(crate) fn is_valid(self) -> bool {
+        self.folded == 0xffff
+    }
+}
+
+/// The pseudo-header's sum: addresses, protocol and length (RFC 9293 section 3.1, RFC 768).
+pub(crate) fn pseudo_header(source: IpAddr, destination: IpAddr, protocol: u8, len: usize) -> Sum {
+    let sum = match (source, destination) {
+        (IpAddr::V4(source), IpAddr::V4(destination)) => {
+            Sum::default().bytes(&source.octets()).bytes(&destination.octets())
+        }
+        (source, destination) => [source, destination].iter().fold(Sum::default(), |sum, address| {
+            sum.bytes(&match address {
+                IpAddr::V4(v4) => v4.to_ipv6_mapped().octets(),
+                IpAddr::V6(v6) => v6.octets(),
+            })
+        }),
+    };
+    sum.word(u16::from(protocol)).word((len >> 16) as u16).word(len as u16)
+}
+
+/// Whether a transport's packet, header and data, carries the right checksum.
+pub(crate) fn verify(source: IpAddr, destination: IpAddr, protocol: u8, packet: &[u8]) -> bool {
+    pseudo_header(source, destination, protocol, packet.len()).bytes(packet).is_valid()
+}
+
+/// Continues `sum` over a frame from byte `start` to its end, headers and payload slices.
+pub(crate) fn frame_sum(mut sum: Sum, frame: &TxFrame, start: usize) -> Sum {
+    let headers = frame.headers();
+    sum = sum.bytes(headers.get(start..).unwrap_or_default());
+    let mut skip = start.saturating_sub(headers.len());
+    for slice in &frame.payload {
+        sum = sum.bytes(slice.get(skip..).unwrap_or_default());
+        skip = skip.saturating_sub(slice.len());
+    }
+    sum
+}
+
+/// Completes a frame's partial checksum in place. The field must be in the headers, where the stack's own frames
+/// have it; elsewhere the frame stays as it is.
+pub(crate) fn complete(frame: &mut TxFrame) {
+    let TxChecksum::Partial { start, offset } = frame.checksum else { return };
+    let checksum = frame_sum(Sum::default(), frame, usize::from(start)).checksum();
+    let field = usize::from(start) + usize::from(offset);
+    if let Some(bytes) = frame.headers_mut().get_mut(field..field + 2) {
+        let checksum = if offset == UDP_CHECKSUM_AT { never_zero(checksum) } else { checksum };
+        bytes.copy_from_slice(&checksum.to_be_bytes());
+        frame.checksum = TxChecksum::Complete;
+    }
+}
+
+/// A checksum of zero means "none" to UDP (RFC 768); its other form sums to the same for everyone.
+pub(crate) fn never_zero(checksum: u16) -> u16 {
+    if checksum == 0 { 0xffff } else { checksum }
+}
+
+/// The checksum after one word that it covers changed (RFC 1624 equation 3).
+pub(crate) fn update(checksum: u16, old: u16, new: u16) -> u16 {
+    !add(add(!checksum, !old), new)
+}
+
+/// One's complement addition.
+fn add(a: u16, b: u16) -> u16 {
+    let (sum, carry) = a.overflowing_add(b);
+    sum + u16::from(carry)
+}
+
+/// Where UDP's checksum is, in bytes from its header's start; no other protocol's is there.
+pub(crate) const UDP_CHECKSUM_AT: u16 = 6;
+
+/// The bulk sum counts words in 32 bits: pieces of this size can't overflow it, and are even.
+const PIECE_BYTES_MAX: usize = 64 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::frame::CauseKind;
+    use bytes::Bytes;
+    use proptest::prelude::*;
+
+    #[test]
+    fn rfc_1071_example() {
+        let sum = Sum::default().bytes(&[0x00, 0x01, 0xf2, 0x03, 0xf4, 0xf5, 0xf6, 0xf7]);
+        assert_eq!(sum.partial(), 0xddf2);
+    }
+
+    #[test]
+    fn rfc_1624_example() {
+        // Section 4: the case that equation 2 gets wrong.
+        assert_eq!(update(0xdd2f, 0x5555, 0x3285), 0x0000);
+    }
+
+    #[test]
+    fn long_slices_do_not_overflow() {
+        let ones = vec![0xff; 300_001];
+        assert_eq!(Sum::default().bytes(&ones).partial(), 0xff00);
+    }
+
+    #[test]
+    fn completes_what_was_left_partial() {
+        let mut frame = TxFrame::new(CauseKind::Data.into());
+        frame.payload.push(Bytes::from_static(b"abc"));
+        frame.payload.push(Bytes::from_static(b"de"));
+        frame.prepend(8)[6..].copy_from_slice(&0x1234u16.to_be_bytes());
+        frame.checksum = TxChecksum::Partial { start: 0, offset: 6 };
+        frame.prepend(20);
+        assert_eq!(frame.checksum, TxChecksum::Partial { start: 20, offset: 6 });
+        let before = Sum::default().bytes(&frame.to_vec()[20..]);
+        complete(&mut frame);
+        assert_eq!(frame.checksum, TxChecksum::Complete);
+        assert_eq!(u16::from_be_bytes([frame.headers()[26], frame.headers()[27]]), before.checksum());
+    }
+
+    proptest! {
+        #[test]
+        fn pieces_sum_as_the_whole(bytes in proptest::collection::vec(any::<u8>(), 0..200), cuts in any::<[u8; 3]>()) {
+            let mut frame = TxFrame::default();
+            let mut rest = bytes.as_slice();
+            for cut in cuts {
+                let (piece, tail) = rest.split_at(usize::from(cut).min(rest.len()));
+                frame.payload.push(Bytes::copy_from_slice(piece));
+                rest = tail;
+            }
+            frame.payload.push(Bytes::copy_from_slice(rest));
+            let whole = Sum::default().bytes(&bytes).partial();
+            prop_assert_eq!(frame_sum(Sum::default(), &frame, 0).partial(), whole);
+        }
+
+        #[test]
+        fn update_is_a_new_sum(mut words in proptest::collection::vec(1u16.., 2..20), at in any::<usize>(), new in 1u16..) {
+            let sum = |words: &[u16]| words.iter().fold(Sum::default(), |sum, &w| sum.word(w)).checksum();
+            let (before, at) = (sum(&words), at % words.len());
+            let old = core::mem::replace(&mut words[at], new);
+            prop_assert_eq!(update(before, old, new), sum(&words));
+        }
+    }
+}
