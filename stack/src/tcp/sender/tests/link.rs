@@ -297,7 +297,7 @@ impl World {
         let queued = u64::try_from(waits.as_nanos()).unwrap() as u128 * u128::from(path.rate) / 1_000_000_000;
         let full = queued as u64 + (end - start) > path.queue.max(2 * (end - start));
         let random = self.random.u32(0..1_000_000) < path.loss_ppm;
-        let periodic = path.lose_every > 0 && self.report.sent % path.lose_every == 0;
+        let periodic = path.lose_every > 0 && self.report.sent.is_multiple_of(path.lose_every);
         if full || random || periodic {
             self.report.lost += 1;
             return;
