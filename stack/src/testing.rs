@@ -1,6 +1,7 @@
 //! Machines joined by hand, for tests: frames are carried at once, and each is dissected by etherparse on its way.
 
-use crate::frame::{DropReason, Outcome, RxFrame, TxFrame};
+use crate::frame::{DropReason, Outcome, PacketId, RxFrame, TxFrame};
+use crate::socket::{Errno, RecvFlags, SendFlags, SocketId, SocketKind, SocketOption};
 use crate::stack::{Cidr, Config, InterfaceConfig, InterfaceId, MacAddr, Medium, Offloads, Stack};
 use crate::time::{Duration, Instant};
 use crate::wire::checksum;
@@ -25,6 +26,7 @@ pub(crate) type End = (usize, InterfaceId);
 pub(crate) struct Sent {
     pub(crate) machine: usize,
     pub(crate) interface: InterfaceId,
+    pub(crate) id: PacketId,
     pub(crate) cause: String,
     pub(crate) bytes: Vec<u8>,
     /// What those who heard it made of it.
@@ -163,7 +165,7 @@ impl Net {
             }
         }
         let cause = frame.cause.to_string();
-        self.sent.push(Sent { machine: from.0, interface: from.1, cause, bytes, outcomes });
+        self.sent.push(Sent { machine: from.0, interface: from.1, id: frame.id, cause, bytes, outcomes });
     }
 }
 
@@ -194,6 +196,56 @@ pub(crate) fn dissect(medium: Medium, bytes: &[u8]) {
             assert_eq!(calculated, icmp.checksum(), "ICMP checksum in {bytes:02x?}");
         }
         _ => {}
+    }
+}
+
+/// Sockets, as a program on a machine of the net would use them.
+impl Net {
+    pub(crate) fn socket(&mut self, machine: usize, kind: SocketKind) -> SocketId {
+        self.machines[machine].socket(kind).unwrap()
+    }
+
+    /// A UDP socket that is bound to `address`.
+    pub(crate) fn udp(&mut self, machine: usize, address: &str) -> SocketId {
+        let id = self.socket(machine, SocketKind::Datagram);
+        self.machines[machine].bind(id, address.parse().unwrap()).unwrap();
+        id
+    }
+
+    pub(crate) fn connect(&mut self, machine: usize, id: SocketId, peer: &str) -> Result<(), Errno> {
+        self.machines[machine].connect(self.now, id, peer.parse().unwrap())
+    }
+
+    pub(crate) fn send(&mut self, machine: usize, id: SocketId, data: &[u8]) -> Result<usize, Errno> {
+        self.machines[machine].send(self.now, id, data, SendFlags::default())
+    }
+
+    pub(crate) fn send_to(
+        &mut self,
+        machine: usize,
+        id: SocketId,
+        data: &[u8],
+        peer: &str,
+    ) -> Result<usize, Errno> {
+        self.machines[machine].send_to(self.now, id, data, peer.parse().unwrap())
+    }
+
+    /// Takes a datagram, with its sender's address as text.
+    pub(crate) fn recv(&mut self, machine: usize, id: SocketId) -> Result<(Vec<u8>, String), Errno> {
+        let mut buffer = vec![0; 65_536];
+        let (len, from) =
+            self.machines[machine].recv_from(self.now, id, &mut buffer, RecvFlags::default())?;
+        buffer.truncate(len);
+        Ok((buffer, from.to_string()))
+    }
+
+    pub(crate) fn set(&mut self, machine: usize, id: SocketId, option: SocketOption) {
+        self.machines[machine].set_option(self.now, id, option).unwrap();
+    }
+
+    /// The sockets that have events.
+    pub(crate) fn events(&mut self, machine: usize) -> Vec<SocketId> {
+        core::iter::from_fn(|| self.machines[machine].poll_event().map(|event| event.socket)).collect()
     }
 }
 

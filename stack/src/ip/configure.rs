@@ -1,6 +1,7 @@
 //! Interfaces, addresses and routes: what is configured, and what follows from it.
 
 use super::ident::Idents;
+use super::reassembly::Reassembly;
 use super::routes::Routes;
 use super::{AddressKind, Ip, LinkLimits, RouteEntry, RouteOrigin};
 use crate::hash::KeyedMap;
@@ -8,6 +9,7 @@ use crate::link::Link;
 use crate::socket::Errno;
 use crate::stack::{Cidr, Config, Context, InterfaceConfig, InterfaceId, MacAddr, Medium, Offloads};
 use core::net::{IpAddr, Ipv4Addr};
+use std::collections::VecDeque;
 
 impl Ip {
     /// The loopback interface exists from the start.
@@ -19,6 +21,8 @@ impl Ip {
             generation: 0,
             forwarding: config.forwarding,
             idents: Idents::new(cx.keys.idents),
+            reassembly: Reassembly::new(cx.keys.maps),
+            news: VecDeque::new(),
         };
         let loopback = ip.link.add(InterfaceConfig {
             name: "lo".into(),

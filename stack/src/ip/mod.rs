@@ -22,14 +22,21 @@
 
 mod address;
 mod configure;
+mod forward;
+mod fragmentation;
 mod ident;
 mod input;
 mod output;
+mod reassembly;
 mod routes;
+mod segmentation;
 mod select;
+#[cfg(test)]
+mod tests;
 
 pub use address::AddressKind;
 pub use routes::{RouteEntry, RouteOrigin};
+pub(crate) use segmentation::segments;
 
 use crate::frame::{Gso, Outcome, RxChecksum};
 use crate::hash::KeyedMap;
@@ -40,6 +47,7 @@ use crate::stack::InterfaceId;
 use crate::tcp::ConnectionId;
 use bytes::Bytes;
 use core::net::{IpAddr, Ipv4Addr};
+use std::collections::VecDeque;
 
 /// The layers below transport.
 pub(crate) struct Ip {
@@ -50,6 +58,9 @@ pub(crate) struct Ip {
     generation: u32,
     forwarding: bool,
     idents: ident::Idents,
+    reassembly: reassembly::Reassembly,
+    /// What happened while time passed, to be told upstairs.
+    news: VecDeque<News>,
 }
 
 /// A transport's packet came in, its IP header parsed and checked.

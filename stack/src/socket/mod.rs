@@ -95,7 +95,7 @@ pub struct Readiness {
     pub hangup: bool,
     /// `POLLERR`: an error is pending.
     pub error: bool,
-    /// `POLLPRI`: urgent data.
+    /// `POLLPRI`: urgent data, or errors about sent datagrams ([`crate::Stack::recv_error`]).
     pub priority: bool,
 }
 
