@@ -179,7 +179,7 @@ impl Connection {
         let now = cx.now;
         let mss = self.sender.mss();
         self.sender.on_sent(now, plan);
-        if plan.payload() % mss != 0 {
+        if !plan.payload().is_multiple_of(mss) {
             self.snd.small_end = plan.end();
             self.flags.push = false;
         }
