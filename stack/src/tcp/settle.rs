@@ -43,7 +43,7 @@ impl Tcp {
     ) {
         self.charge(&mut conn);
         if core::mem::take(&mut conn.flags.confirmed) {
-            ip.confirm(cx, conn.route.interface, conn.route.next_hop);
+            ip.confirm(cx.now, conn.route.interface, conn.route.next_hop);
         }
         if core::mem::take(&mut conn.flags.time_wait) {
             self.enter_time_wait(cx, ip, &mut conn);
