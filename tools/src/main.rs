@@ -1,2 +1,7 @@
-//! The `tapstack` command.
-fn main() {}
+//! The `tapstack` command: everything it does is in the library beside it.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    tapstack_cli::run(std::env::args_os())
+}

@@ -5,9 +5,12 @@
 //! - **Out**: a layer makes a [`TxFrame`] with its header and payload slices; each lower layer *prepends* its own
 //!   header in the headroom; the device gathers headers and slices with one `writev`.
 //! - **Keeps**: a packet id that survives simulated wires, the checksum's state, the segmentation that is left to do.
+//! - **Timers**: none.
+//! - **RFC**: none; each layer's own names its causes and outcomes.
 //! - **Never**: copies payload.
 
 mod cause;
+mod flatten;
 mod outcome;
 
 use bytes::Bytes;
@@ -15,6 +18,7 @@ use core::fmt;
 use smallvec::SmallVec;
 
 pub use cause::{AckWhy, ArpWhy, Cause, CauseKind, RetransmitWhy, Riders};
+pub use flatten::complete_checksum;
 pub use outcome::{DropReason, Outcome};
 
 /// Identifies one packet through a capture, across forwarding and simulated wires.

@@ -4,10 +4,9 @@ use super::{
     Errno, Kind, OptionName, Readiness, RecvFlags, SendFlags, Shutdown, SocketEvent, SocketId, SocketKind,
     SocketOption,
 };
-use crate::icmp::EchoSocket;
 use crate::stack::Stack;
 use crate::time::Instant;
-use crate::udp::UdpSocket;
+use crate::udp::ErrorQueueEntry;
 use core::net::SocketAddr;
 
 impl Stack {
@@ -15,8 +14,8 @@ impl Stack {
     pub fn socket(&mut self, kind: SocketKind) -> Result<SocketId, Errno> {
         let kind = match kind {
             SocketKind::Stream => Kind::Tcp(Box::new(self.tcp.socket())),
-            SocketKind::Datagram => Kind::Udp(Box::new(UdpSocket::new())),
-            SocketKind::Echo => Kind::Echo(Box::new(EchoSocket::new())),
+            SocketKind::Datagram => Kind::Udp(Box::new(self.udp.socket())),
+            SocketKind::Echo => Kind::Echo(Box::new(self.icmp.socket())),
         };
         self.sockets.insert(kind)
     }
@@ -142,7 +141,7 @@ impl Stack {
         self.cx.now = now;
         match self.sockets.kind(id)? {
             Kind::Tcp(_) => self.tcp.close(&mut self.cx, &mut self.ip, &mut self.sockets, id),
-            Kind::Udp(_) => self.udp.close(&mut self.cx, &mut self.sockets, id),
+            Kind::Udp(_) => self.udp.close(&mut self.cx, &mut self.ip, &mut self.sockets, id),
             Kind::Echo(_) => self.icmp.close(&mut self.cx, &mut self.sockets, id),
         }
     }
@@ -193,6 +192,17 @@ impl Stack {
         }
     }
 
+    /// Takes the oldest error about a datagram that a UDP or echo socket sent (`MSG_ERRQUEUE`), unconnected ones'
+    /// too: traceroute lives on these. While there are some, the socket's readiness says `priority`.
+    /// Errors: `EOPNOTSUPP` on streams.
+    pub fn recv_error(&mut self, id: SocketId) -> Result<Option<ErrorQueueEntry>, Errno> {
+        match self.sockets.kind_mut(id)? {
+            Kind::Udp(socket) => Ok(socket.datagrams.take_error_entry()),
+            Kind::Echo(socket) => Ok(socket.datagrams.take_error_entry()),
+            Kind::Tcp(_) => Err(Errno::EOPNOTSUPP),
+        }
+    }
+
     /// What could be done with the socket now.
     pub fn readiness(&self, id: SocketId) -> Result<Readiness, Errno> {
         Ok(match self.sockets.kind(id)? {
@@ -200,6 +210,11 @@ impl Stack {
             Kind::Udp(socket) => socket.readiness(),
             Kind::Echo(socket) => socket.readiness(),
         })
+    }
+
+    /// How many sockets are open. Connections that finish closing in the background are no sockets any more.
+    pub fn sockets_open(&self) -> usize {
+        self.sockets.iter().count()
     }
 
     /// The next socket whose readiness may have changed; each is told once for all that happened in between.

@@ -15,7 +15,6 @@ pub struct BufferSizes {
 
 /// A stack's TCP settings: what Linux keeps under `net.ipv4.tcp_*`. A connection takes them at its start.
 #[derive(Clone, Debug, PartialEq)]
-#[non_exhaustive]
 pub struct TcpConfig {
     /// Receive buffers (`tcp_rmem`). The window offers half of them, as Linux's `tcp_adv_win_scale = 1` does.
     pub receive_buffer: BufferSizes,

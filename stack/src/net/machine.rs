@@ -1,0 +1,118 @@
+//! One machine under one lock: its stack, those who wait for it, and the world that it lives in.
+
+use super::executor::Executor;
+use super::waiters::{Sleepers, Waiters, Woken};
+use crate::socket::Errno;
+use crate::stack::Stack;
+use crate::time::Instant;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+/// A machine as its hosts, sockets and world share it.
+pub(crate) struct Machine {
+    pub(crate) name: String,
+    /// Its number in its world; the owner of its tasks.
+    pub(crate) index: u32,
+    core: Mutex<Core>,
+    pub(crate) executor: Arc<Executor>,
+    pub(crate) world: Arc<dyn World>,
+}
+
+/// What the machine's lock guards.
+pub(crate) struct Core {
+    pub(crate) stack: Stack,
+    pub(crate) waiters: Waiters,
+    pub(crate) sleepers: Sleepers,
+    /// Whether the machine runs; calls say `ENETDOWN` when it doesn't.
+    pub(crate) up: bool,
+    /// Counts crashes: a socket of an earlier life must not reach one of the next.
+    pub(crate) life: u32,
+}
+
+/// What drives a machine: the simulated world, or a run loop over devices.
+pub(crate) trait World: Send + Sync {
+    /// The time of this world.
+    fn now(&self) -> Instant;
+
+    /// A call is done: send what it made, wake whom it concerns, mind a nearer deadline. Lets the lock go.
+    fn settle(&self, machine: &Machine, core: MutexGuard<'_, Core>);
+
+    /// The machine's next deadline may have moved. Lets the lock go.
+    fn reschedule(&self, machine: &Machine, core: MutexGuard<'_, Core>);
+
+    /// Fills `bytes` with random ones.
+    fn fill_random(&self, machine: &Machine, bytes: &mut [u8]);
+}
+
+impl Machine {
+    pub(crate) fn new(
+        name: String,
+        index: u32,
+        stack: Stack,
+        executor: Arc<Executor>,
+        world: Arc<dyn World>,
+    ) -> Arc<Machine> {
+        let core =
+            Core { stack, waiters: Waiters::default(), sleepers: Sleepers::default(), up: true, life: 0 };
+        Arc::new(Machine { name, index, core: Mutex::new(core), executor, world })
+    }
+
+    /// Takes the lock. None when something panicked under it: the stack can't be trusted any more.
+    pub(crate) fn lock(&self) -> Option<MutexGuard<'_, Core>> {
+        self.core.lock().ok()
+    }
+
+    /// As [`Machine::lock`], for callers with no way to say so.
+    pub(crate) fn lock_or_panic(&self) -> MutexGuard<'_, Core> {
+        self.core.lock().unwrap_or_else(|_| panic!("the stack of {} panicked before: see there", self.name))
+    }
+
+    /// Takes the lock for a call of the machine's present life.
+    pub(crate) fn lock_up(&self) -> Result<MutexGuard<'_, Core>, Errno> {
+        self.lock().filter(|core| core.up).ok_or(Errno::ENETDOWN)
+    }
+
+    /// Takes the lock for a call that belongs to `life`.
+    pub(crate) fn lock_life(&self, life: u32) -> Result<MutexGuard<'_, Core>, Errno> {
+        self.lock_up().and_then(|core| if core.life == life { Ok(core) } else { Err(Errno::ENETDOWN) })
+    }
+
+    pub(crate) fn now(&self) -> Instant {
+        self.world.now()
+    }
+}
+
+impl Core {
+    /// When this machine wants its next turn.
+    pub(crate) fn next_deadline(&self) -> Option<Instant> {
+        let stack = self.stack.poll_timeout().filter(|_| self.up);
+        match (stack, self.sleepers.first()) {
+            (Some(stack), Some(sleeper)) => Some(stack.min(sleeper)),
+            (stack, sleeper) => stack.or(sleeper),
+        }
+    }
+
+    /// Lets the stack know of passed deadlines, and collects the sleepers whose time has come.
+    pub(crate) fn handle_deadlines(&mut self, now: Instant, woken: &mut Woken) {
+        if self.up && self.stack.poll_timeout().is_some_and(|deadline| deadline <= now) {
+            self.stack.handle_timeout(now);
+        }
+        self.sleepers.wake_due(now, woken);
+    }
+
+    /// Collects the wakers that the stack's readiness events concern.
+    pub(crate) fn take_events(&mut self, woken: &mut Woken) {
+        while let Some(event) = self.stack.poll_event() {
+            self.waiters.notify(event.socket, event.readiness, woken);
+        }
+    }
+
+    /// The machine is gone, with `stack` in the place of its own: its sockets say so, and those who wait are told.
+    pub(crate) fn take_down(&mut self, stack: Option<Stack>, woken: &mut Woken) {
+        self.up = false;
+        self.life = self.life.wrapping_add(1);
+        if let Some(stack) = stack {
+            self.stack = stack;
+        }
+        self.waiters.notify_all(woken);
+    }
+}

@@ -1,0 +1,189 @@
+//! What the run loop and the callers of other threads share: how a call is settled, and how a sleeping loop is woken.
+
+use super::Driver;
+use super::port::Port;
+use super::system::{clock, fill_from_system};
+use crate::net::Woken;
+use crate::net::machine::{self, Core, World};
+use crate::time::{Duration, Instant};
+use mio::Waker as Alarm;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::task::{Wake, Waker};
+
+/// What the loop and callers share.
+pub(super) struct Shared {
+    pub(super) ports: Vec<Port>,
+    pub(super) driver: Mutex<Driver>,
+    pub(super) bell: Arc<Bell>,
+    /// The poll's descriptor, a duplicate that needs no lock.
+    pub(super) descriptor: OwnedFd,
+    /// Seeded randomness; none draws from the operating system.
+    pub(super) rng: Option<Mutex<fastrand::Rng>>,
+    /// What ended the machine.
+    pub(super) failure: Mutex<Option<(io::ErrorKind, String)>>,
+    pub(super) stop: AtomicBool,
+}
+
+/// Gets the loop up, if it sleeps.
+pub(super) struct Bell {
+    pub(super) alarm: Alarm,
+    /// Until when the loop sleeps, in nanoseconds; 0 while it is awake.
+    pub(super) sleeping_until: AtomicU64,
+}
+
+impl Bell {
+    pub(super) fn ring(&self) {
+        if self.sleeping_until.swap(0, Ordering::SeqCst) != 0
+            && let Err(error) = self.alarm.wake()
+        {
+            log::error!("the run loop can't be woken: {error}");
+        }
+    }
+
+    /// Something has to be done at `deadline`: gets the loop up if it would sleep longer.
+    pub(super) fn ring_before(&self, deadline: Instant) {
+        if deadline.as_nanos() < self.sleeping_until.load(Ordering::SeqCst) {
+            self.ring();
+        }
+    }
+}
+
+impl Shared {
+    pub(super) fn take_driver(&self) -> io::Result<MutexGuard<'_, Driver>> {
+        self.check()?;
+        match self.driver.try_lock() {
+            Ok(driver) => Ok(driver),
+            Err(TryLockError::Poisoned(poisoned)) => Ok(poisoned.into_inner()),
+            Err(TryLockError::WouldBlock) => {
+                Err(io::Error::new(io::ErrorKind::ResourceBusy, "another thread drives this machine"))
+            }
+        }
+    }
+
+    /// Waits until a device is readable, the bell rings or `wait` is over.
+    pub(super) fn wait(&self, driver: &mut Driver, wait: Option<Duration>) -> io::Result<()> {
+        let Some(precise) = wait.filter(|wait| !wait.is_zero() && *wait < PRECISE_BELOW) else {
+            return driver.poll.poll(&mut driver.events, wait);
+        };
+        // `epoll_wait` counts in milliseconds; most of TCP's timers on a short path would be late by more than they
+        // are long. So short waits are made on the poll's own descriptor, with `ppoll`.
+        let nanos = precise.subsec_nanos();
+        let time = rustix::time::Timespec { tv_sec: 0, tv_nsec: nanos.into() };
+        let descriptor = rustix::event::PollFd::new(&self.descriptor, rustix::event::PollFlags::IN);
+        rustix::event::poll(&mut [descriptor], Some(&time))?;
+        driver.poll.poll(&mut driver.events, Some(Duration::ZERO))
+    }
+
+    /// Tells the bell until when the loop is going to sleep: what the machine and its ports want, and `others`.
+    pub(super) fn plan_sleep(&self, machine: &machine::Machine, others: Option<Instant>) -> Option<Instant> {
+        let core = machine.lock();
+        let machines = core.as_ref().and_then(|core| core.next_deadline());
+        let mut deadline = others.into_iter().chain(machines).min();
+        loop {
+            let until = deadline.unwrap_or(Instant::FAR_FUTURE);
+            // Never 0, which says that the loop is awake.
+            self.bell.sleeping_until.store(until.as_nanos().max(1), Ordering::SeqCst);
+            // Ports tell their deadlines without the machine's lock: look after the bell was told, then once more.
+            match self.ports.iter().filter_map(Port::next_deadline).min() {
+                Some(nearer) if nearer < until => deadline = Some(nearer),
+                _ => return deadline,
+            }
+        }
+    }
+
+    /// Notes that a device failed: the machine is down from now on, and those who wait are told.
+    pub(super) fn fail(&self, machine: &machine::Machine, error: io::Error) -> io::Error {
+        lock(&self.failure).get_or_insert_with(|| (error.kind(), error.to_string()));
+        let mut woken = Woken::new();
+        if let Some(mut core) = machine.lock() {
+            core.take_down(None, &mut woken);
+        }
+        woken.into_iter().for_each(Waker::wake);
+        self.bell.ring();
+        error
+    }
+
+    /// Errors: what ended the machine, if something has.
+    pub(super) fn check(&self) -> io::Result<()> {
+        match &*lock(&self.failure) {
+            None => Ok(()),
+            Some((kind, text)) => Err(io::Error::new(*kind, text.clone())),
+        }
+    }
+}
+
+impl World for Shared {
+    fn now(&self) -> Instant {
+        clock()
+    }
+
+    fn settle(&self, machine: &machine::Machine, mut core: MutexGuard<'_, Core>) {
+        if !core.up {
+            return;
+        }
+        let mut woken = Woken::new();
+        core.handle_deadlines(clock(), &mut woken);
+        core.take_events(&mut woken);
+        let mut held = Some(core);
+        for port in &self.ports {
+            if let Err(error) = port.drain(machine, &mut held, &mut woken) {
+                drop(held.take());
+                self.fail(machine, error);
+                break;
+            }
+        }
+        if let Some(deadline) = held.or_else(|| machine.lock()).and_then(|core| core.next_deadline()) {
+            self.bell.ring_before(deadline);
+        }
+        woken.into_iter().for_each(Waker::wake);
+    }
+
+    fn reschedule(&self, _machine: &machine::Machine, core: MutexGuard<'_, Core>) {
+        let deadline = core.next_deadline();
+        drop(core);
+        if let Some(deadline) = deadline {
+            self.bell.ring_before(deadline);
+        }
+    }
+
+    fn fill_random(&self, _machine: &machine::Machine, bytes: &mut [u8]) {
+        match &self.rng {
+            Some(rng) => lock(rng).fill(bytes),
+            None => {
+                if let Err(error) = fill_from_system(bytes) {
+                    panic!("the operating system has no random numbers: {error}");
+                }
+            }
+        }
+    }
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shared").field("ports", &self.ports.len()).finish_non_exhaustive()
+    }
+}
+
+/// The waker of the future that [`Machine::run`] was given.
+pub(super) struct Main {
+    pub(super) woken: AtomicBool,
+    pub(super) bell: Arc<Bell>,
+}
+
+impl Wake for Main {
+    fn wake(self: Arc<Main>) {
+        self.woken.store(true, Ordering::SeqCst);
+        self.bell.ring();
+    }
+}
+
+/// Locks of this file guard plain data that is whole at any time, so a panic elsewhere doesn't spoil it.
+fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Shorter sleeps than this are not rounded up to milliseconds.
+const PRECISE_BELOW: Duration = Duration::from_millis(20);

@@ -1,0 +1,283 @@
+//! Tests of the run loop over devices made of socket pairs, which need no privileges: one datagram is one frame.
+
+use super::*;
+use crate::device::Transmit;
+use crate::frame::TxFrame;
+use crate::net::UdpSocket;
+use crate::stack::{Cidr, MacAddr, Medium, Offloads};
+use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, socketpair};
+use std::future::poll_fn;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::mpsc;
+use std::task::Wake;
+
+const A: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1));
+const B: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 2));
+const PATIENCE: Duration = Duration::from_secs(10);
+
+struct Half(Arc<OwnedFd>);
+
+impl Receive for Half {
+    fn receive(&mut self, _: Instant) -> io::Result<Option<RxFrame>> {
+        let mut bytes = vec![0; 2048];
+        match rustix::net::recv(&self.0, &mut bytes[..], RecvFlags::empty()) {
+            Ok((0, _)) | Err(rustix::io::Errno::CONNRESET) => {
+                Err(io::Error::new(io::ErrorKind::NotConnected, "the other end is gone"))
+            }
+            Ok((len, _)) => {
+                bytes.truncate(len);
+                Ok(Some(RxFrame::new(bytes)))
+            }
+            Err(rustix::io::Errno::AGAIN) => Ok(None),
+            Err(errno) => Err(errno.into()),
+        }
+    }
+}
+
+impl Transmit for Half {
+    fn transmit(&mut self, _: Instant, frame: &TxFrame) -> io::Result<()> {
+        rustix::net::send(&self.0, &frame.completed(), SendFlags::NOSIGNAL).map(drop).map_err(io::Error::from)
+    }
+}
+
+fn device(name: &str, fd: OwnedFd) -> Device {
+    let fd = Arc::new(fd);
+    Device {
+        name: name.to_owned(),
+        medium: Medium::Ethernet,
+        mtu: 1500,
+        offloads: Offloads::default(),
+        rx: Box::new(Half(Arc::clone(&fd))),
+        tx: Box::new(Half(Arc::clone(&fd))),
+        fd: Some(fd),
+    }
+}
+
+fn pair() -> (OwnedFd, OwnedFd) {
+    let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+    socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None).unwrap()
+}
+
+fn machine(name: &str, number: u8, fd: OwnedFd) -> Machine {
+    let interface = InterfaceConfig {
+        name: "eth0".to_owned(),
+        medium: Medium::Ethernet,
+        mac: MacAddr([2, 0, 0, 0, 0, number]),
+        mtu: 1500,
+        addresses: vec![Cidr { address: Ipv4Addr::new(10, 0, 0, number), prefix_len: 24 }],
+        offloads: Offloads::default(),
+    };
+    Machine::new(MachineConfig {
+        name: name.to_owned(),
+        seed: Some(u64::from(number)),
+        stack: Config::default(),
+        interfaces: vec![(interface, device(name, fd))],
+    })
+    .unwrap()
+}
+
+/// Machine a, to be run by the test, and b on a thread of its own.
+fn two() -> (Machine, RunningMachine) {
+    let (one, other) = pair();
+    (machine("a", 1, one), machine("b", 2, other).spawn().unwrap())
+}
+
+fn any(port: u16) -> SocketAddr {
+    SocketAddr::from(([0, 0, 0, 0], port))
+}
+
+async fn echo(socket: UdpSocket) {
+    let mut buffer = [0; 2048];
+    loop {
+        let (len, from) = socket.recv_from(&mut buffer).await.unwrap();
+        socket.send_to(&buffer[..len], from).await.unwrap();
+    }
+}
+
+/// Runs a future on the test's own thread, beside the machine's loop: a foreign executor.
+fn block_on<F: Future>(future: F) -> F::Output {
+    struct Thread(std::thread::Thread);
+    impl Wake for Thread {
+        fn wake(self: Arc<Thread>) {
+            self.0.unpark();
+        }
+    }
+    let mut future = pin!(future);
+    let waker = Waker::from(Arc::new(Thread(std::thread::current())));
+    loop {
+        match future.as_mut().poll(&mut Context::from_waker(&waker)) {
+            TaskPoll::Ready(output) => return output,
+            TaskPoll::Pending => std::thread::park_timeout(PATIENCE),
+        }
+    }
+}
+
+#[test]
+fn machines_ping_each_other_over_devices() {
+    let (a, b) = two();
+    let host = a.host();
+    let pong = a.run(async { host.ping(B, b"hello", PATIENCE).await }).unwrap().unwrap();
+    assert_eq!((pong.len, pong.from), (5, B));
+    let (sender, receiver) = mpsc::channel();
+    let other = b.host();
+    b.host().spawn(async move { sender.send(other.ping(A, b"and you", PATIENCE).await).unwrap() });
+    a.run(async { host.sleep(Duration::from_millis(200)).await }).unwrap();
+    assert!(receiver.recv_timeout(PATIENCE).unwrap().is_ok());
+    b.shutdown().unwrap();
+}
+
+#[test]
+fn a_sleep_lasts_and_the_loop_sleeps_with_it() {
+    let (a, _b) = two();
+    let host = a.host();
+    let start = host.now();
+    a.run(async { host.sleep(Duration::from_millis(30)).await }).unwrap();
+    let slept = host.now() - start;
+    assert!((Duration::from_millis(30)..PATIENCE).contains(&slept), "{slept:?}");
+}
+
+#[test]
+fn calls_of_other_threads_get_the_loop_up() {
+    let (one, other) = pair();
+    let (a, b) = (machine("a", 1, one).spawn().unwrap(), machine("b", 2, other).spawn().unwrap());
+    b.host().spawn(echo(b.host().udp_bind(any(7)).unwrap()));
+    std::thread::scope(|scope| {
+        for thread in 0..4u8 {
+            let host = a.host();
+            let work = move || {
+                let socket = host.udp_bind(any(0)).unwrap();
+                block_on(async {
+                    socket.connect(SocketAddr::new(B, 7)).await.unwrap();
+                    let mut buffer = [0; 64];
+                    for number in 0..200u8 {
+                        socket.send(&[thread, number]).await.unwrap();
+                        let len = host.timeout(PATIENCE, socket.recv(&mut buffer)).await.unwrap().unwrap();
+                        assert_eq!(buffer[..len], [thread, number]);
+                    }
+                });
+            };
+            std::thread::Builder::new().spawn_scoped(scope, work).unwrap();
+        }
+    });
+    a.shutdown().unwrap();
+}
+
+#[test]
+fn many_datagrams_at_once_wait_for_a_device_that_is_full() {
+    let (one, other) = pair();
+    let (a, raw) = (machine("a", 1, one), other);
+    // Nobody reads at first: the socket pair fills up, and refuses.
+    let host = a.host();
+    let mac = [2, 0, 0, 0, 0, 9];
+    let frames = a
+        .run(async {
+            let socket = host.udp_bind(any(5)).unwrap();
+            socket.set_broadcast(true).unwrap();
+            let sent = host.spawn(async move {
+                for number in 0..2000u16 {
+                    let everybody = SocketAddr::from(([10, 0, 0, 255], 9));
+                    socket.send_to(&number.to_be_bytes(), everybody).await.unwrap();
+                }
+                socket
+            });
+            host.sleep(Duration::from_millis(50)).await;
+            let mut frames = Vec::new();
+            let mut half = Half(Arc::new(raw));
+            while frames.len() < 2000 {
+                while let Some(frame) = half.receive(Instant::ZERO).unwrap() {
+                    if frame.bytes[12..14] == [8, 0] && frame.bytes[23] == 17 {
+                        frames.push(u16::from_be_bytes([frame.bytes[42], frame.bytes[43]]));
+                    }
+                }
+                host.timeout(PATIENCE, host.sleep(Duration::from_millis(1))).await.unwrap();
+            }
+            sent.await.unwrap();
+            let _ = mac;
+            frames
+        })
+        .unwrap();
+    assert!(frames.iter().copied().eq(0..2000), "in order, none lost");
+}
+
+#[test]
+fn a_program_can_own_the_loop() {
+    let (a, b) = two();
+    let host = a.host();
+    let ping = host.spawn({
+        let host = host.clone();
+        async move { host.ping(B, b"", PATIENCE).await }
+    });
+    let start = host.now();
+    while !ping.is_finished() {
+        assert!(host.now() - start < PATIENCE);
+        a.turn(Some(Duration::from_millis(10))).unwrap();
+    }
+    assert!(a.run(ping).unwrap().unwrap().is_ok());
+    // With everything quiet, the descriptor is not readable until a call of another thread wants a turn.
+    let readable = |wait: i64| {
+        let wait = rustix::time::Timespec { tv_sec: 0, tv_nsec: wait };
+        let mut fds = [rustix::event::PollFd::new(&a, rustix::event::PollFlags::IN)];
+        rustix::event::poll(&mut fds, Some(&wait)).unwrap() == 1
+    };
+    while readable(0) {
+        a.turn(Some(Duration::ZERO)).unwrap();
+    }
+    a.next_deadline();
+    let other = a.host();
+    let thread = std::thread::Builder::new().spawn(move || drop(other.spawn(async {}))).unwrap();
+    assert!(readable(999_999_999));
+    thread.join().unwrap();
+    b.shutdown().unwrap();
+}
+
+#[test]
+fn only_one_thread_drives() {
+    let (a, b) = two();
+    let error = a.run(async { a.turn(None).unwrap_err() }).unwrap();
+    assert_eq!(error.kind(), io::ErrorKind::ResourceBusy);
+    drop(b);
+}
+
+#[test]
+fn a_device_that_is_gone_ends_the_machine_with_its_words() {
+    let (one, other) = pair();
+    let a = machine("a", 1, one).spawn().unwrap();
+    let socket = a.host().udp_bind(any(7)).unwrap();
+    let (sender, receiver) = mpsc::channel();
+    a.host().spawn(async move {
+        sender.send(socket.recv(&mut [0; 8]).await.unwrap_err().kind()).unwrap();
+    });
+    drop(other);
+    let start = a.host().now();
+    while a.is_running() {
+        assert!(a.host().now() - start < PATIENCE);
+        std::thread::yield_now();
+    }
+    assert_eq!(a.host().udp_bind(any(8)).unwrap_err().kind(), io::ErrorKind::NetworkDown);
+    assert_eq!(a.shutdown().unwrap_err().to_string(), "the other end is gone");
+    assert_eq!(receiver.recv_timeout(PATIENCE).unwrap(), io::ErrorKind::NetworkDown);
+}
+
+#[test]
+fn a_task_that_panics_leaves_the_others_alone() {
+    let (a, _b) = two();
+    let host = a.host();
+    drop(host.spawn(async { panic!("one task's fault") }));
+    let joined = host.spawn(async { panic!("seen") });
+    let joined = a.run(async { joined.await.map(|()| 0) }).unwrap();
+    assert!(joined.unwrap_err().is_panic());
+    assert!(a.run(async { host.ping(B, b"", PATIENCE).await }).unwrap().is_ok());
+}
+
+#[test]
+fn the_future_of_a_run_may_be_woken_by_itself() {
+    let (a, _b) = two();
+    let mut turns = 0;
+    let yields = poll_fn(|cx| {
+        turns += 1;
+        cx.waker().wake_by_ref();
+        if turns > 100 { TaskPoll::Ready(()) } else { TaskPoll::Pending }
+    });
+    a.run(yields).unwrap();
+    assert_eq!(turns, 101);
+}

@@ -1,0 +1,232 @@
+//! The command line: what can be asked for, its help, and its mistakes in one clear line.
+
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{ArgAction, Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+const EXAMPLES: &str = "\
+Examples:
+  tapstack demo                  real machines on virtual interfaces, in a minute
+  tapstack demo --world sim      the same on a virtual clock: no privileges, any system
+  tapstack doctor                what this machine allows, and what mends each lack
+
+Exit codes: 0 all held, 1 something did not, 2 wrong usage, 130 after Ctrl-C.";
+
+const DEMO_EXAMPLES: &str = "\
+Examples:
+  tapstack demo                                  with a TAP if it can be had, else simulated
+  tapstack demo --world tap                      with a TAP or not at all
+  tapstack demo --world sim --seed 7             simulated; the same seed gives the same bytes
+  tapstack demo --capture demo.pcapng && wireshark demo.pcapng
+
+Everything happens in a private network namespace that ends with the command: the machine's own
+interfaces, addresses and routes are not touched, and root is not needed where /dev/net/tun may be
+opened (see `tapstack doctor`).";
+
+const EXPLAIN_EXAMPLES: &str = "\
+Examples:
+  tapstack explain demo.pcapng                   all of it
+  tapstack explain demo.pcapng --limit 40        the first 40 frames
+
+Frames that tapstack captured carry a comment: why it sent them, or what became of them.";
+
+const DOCTOR_EXAMPLES: &str = "\
+Exit code 0 says that `tapstack demo --world tap` can run here, 1 that it can't.";
+
+/// A user-space TCP/IP stack over Linux TAP devices, to run, watch and learn from.
+#[derive(Debug, Parser)]
+#[command(name = "tapstack", version, after_help = EXAMPLES, disable_help_subcommand = true)]
+pub struct Cli {
+    /// Say only what went wrong, and the last line.
+    #[arg(short, long, global = true)]
+    pub quiet: bool,
+
+    /// Log more: -v what happens, -vv each decision, -vvv each frame (RUST_LOG works as well).
+    #[arg(short, long, global = true, action = ArgAction::Count, conflicts_with = "quiet")]
+    pub verbose: u8,
+
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The subcommands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Show real machines talking over virtual interfaces, step by step.
+    #[command(after_help = DEMO_EXAMPLES)]
+    Demo(DemoArgs),
+    /// Print a capture as a ladder: who sent what to whom, and why.
+    #[command(after_help = EXPLAIN_EXAMPLES)]
+    Explain(ExplainArgs),
+    /// Show what this machine allows (TAP, namespaces, Wireshark…) and what mends each lack.
+    #[command(after_help = DOCTOR_EXAMPLES)]
+    Doctor,
+}
+
+/// What `demo` can be told.
+#[derive(Clone, Debug, Args)]
+pub struct DemoArgs {
+    /// The world to run in: tap needs /dev/net/tun, sim needs nothing, auto takes tap where it can be had.
+    #[arg(long, value_enum, default_value_t = WorldChoice::Auto)]
+    pub world: WorldChoice,
+
+    /// Write the capture to FILE [default: a temporary file, which is kept].
+    #[arg(long, value_name = "FILE")]
+    pub capture: Option<PathBuf>,
+
+    /// Where all that is random comes from.
+    #[arg(long, value_name = "N", default_value = "1", value_parser = parse_seed)]
+    pub seed: u64,
+}
+
+/// A world to run in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum WorldChoice {
+    /// A TAP where it can be had, else simulated.
+    Auto,
+    /// TAP devices and the Linux kernel, or nothing.
+    Tap,
+    /// Simulated: a virtual clock, links in memory.
+    Sim,
+}
+
+/// What `explain` can be told.
+#[derive(Clone, Debug, Args)]
+pub struct ExplainArgs {
+    /// A pcapng file, written by tapstack or by anybody else.
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+
+    /// Stop after N frames.
+    #[arg(long, value_name = "N")]
+    pub limit: Option<usize>,
+}
+
+/// Reads a seed, decimal or with 0x, as failing simulations print them.
+fn parse_seed(text: &str) -> Result<u64, String> {
+    let parsed = match text.strip_prefix("0x") {
+        Some(hex) => u64::from_str_radix(hex, 16),
+        None => text.parse(),
+    };
+    parsed.map_err(|_| "a seed is a number from 0 to 2^64 - 1, decimal or with 0x".to_owned())
+}
+
+/// Why parsing ended without a command to run.
+#[derive(Debug)]
+pub enum Stop {
+    /// Help or version was asked for and shown.
+    Shown,
+    /// The command line is wrong: one line that says how.
+    Misused(String),
+}
+
+/// Reads the command line.
+pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Cli, Stop> {
+    let args: Vec<OsString> = args.into_iter().collect();
+    if args.len() < 2 {
+        // The bare command introduces itself; a script that forgot its subcommand still gets help, not silence.
+        let _ = Cli::command().print_help();
+        return Err(Stop::Shown);
+    }
+    Cli::try_parse_from(&args).map_err(|error| match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
+            let _ = error.print();
+            Stop::Shown
+        }
+        _ => Stop::Misused(one_line(&error, &args)),
+    })
+}
+
+/// Says in one line what clap says in five: what is wrong, what was meant, where the help is.
+fn one_line(error: &clap::Error, args: &[OsString]) -> String {
+    let mut line = first_paragraph(&error.to_string());
+    for kind in [ContextKind::SuggestedArg, ContextKind::SuggestedSubcommand, ContextKind::SuggestedValue] {
+        let meant = match error.get(kind) {
+            Some(ContextValue::String(one)) => one.clone(),
+            Some(ContextValue::Strings(some)) if !some.is_empty() => some.join("' or '"),
+            _ => continue,
+        };
+        line.push_str(&format!("; did you mean '{meant}'?"));
+    }
+    let asked = args.iter().skip(1).filter_map(|arg| arg.to_str()).find(|word| is_subcommand(word));
+    match asked {
+        Some(subcommand) => line.push_str(&format!(" (see tapstack {subcommand} --help)")),
+        None => line.push_str(" (see tapstack --help)"),
+    }
+    line
+}
+
+/// What clap says before its first empty line, joined: `error: …`, without the `error: `.
+fn first_paragraph(rendered: &str) -> String {
+    let lines = rendered.lines().take_while(|l| !l.trim().is_empty());
+    let text = lines.map(str::trim).collect::<Vec<_>>().join(" ");
+    text.strip_prefix("error: ").unwrap_or(&text).to_owned()
+}
+
+fn is_subcommand(word: &str) -> bool {
+    Cli::command().get_subcommands().any(|c| c.get_name() == word)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    fn misuse(arguments: &[&str]) -> String {
+        let arguments = std::iter::once("tapstack").chain(arguments.iter().copied()).map(OsString::from);
+        match parse(arguments) {
+            Err(Stop::Misused(line)) => line,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn mistakes_are_told_in_one_line_with_the_way_on() {
+        let cases: [(&[&str], &[&str]); 7] = [
+            (&["demmo"], &["demmo", "'demo'", "tapstack --help"]),
+            (&["demo", "--wrold", "tap"], &["--wrold", "'--world'", "tapstack demo --help"]),
+            (&["demo", "--world", "moon"], &["moon", "auto, tap, sim", "tapstack demo --help"]),
+            (&["demo", "--seed", "abc"], &["abc", "a seed is a number", "tapstack demo --help"]),
+            (&["demo", "extra"], &["extra", "tapstack demo --help"]),
+            (&["explain"], &["<FILE>", "tapstack explain --help"]),
+            (&["explain", "x", "--limit", "-1"], &["-1", "tapstack explain --help"]),
+        ];
+        for (arguments, says) in cases {
+            let line = misuse(arguments);
+            assert!(!line.contains('\n'), "{line}");
+            for word in says {
+                assert!(line.contains(word), "{arguments:?}: {line:?} doesn't say {word:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn seeds_are_read_as_they_are_printed() {
+        assert_eq!(parse_seed("7"), Ok(7));
+        assert_eq!(parse_seed("0xff"), Ok(255));
+        assert_eq!(parse_seed(&u64::MAX.to_string()), Ok(u64::MAX));
+        assert!(parse_seed("-1").is_err() && parse_seed("").is_err() && parse_seed("0x").is_err());
+    }
+
+    #[test]
+    fn every_example_in_the_help_is_a_command_line_that_works() {
+        let mut seen = 0;
+        for text in [EXAMPLES, DEMO_EXAMPLES, EXPLAIN_EXAMPLES] {
+            for example in text.lines().filter_map(|line| line.strip_prefix("  tapstack ")) {
+                let command =
+                    example.split("  ").next().and_then(|c| c.split(" && ").next()).unwrap_or_default();
+                let arguments =
+                    std::iter::once("tapstack").chain(command.split_whitespace()).map(OsString::from);
+                assert!(parse(arguments).is_ok(), "the help shows `tapstack {command}`");
+                seen += 1;
+            }
+        }
+        assert!(seen >= 8, "only {seen} examples found");
+    }
+}
