@@ -42,7 +42,7 @@ pub struct Cli {
     #[arg(short, long, global = true)]
     pub quiet: bool,
 
-    /// Log more: -v what happens, -vv each decision, -vvv each frame (RUST_LOG works as well).
+    /// Log more on standard error; -vv and -vvv still more (RUST_LOG works as well).
     #[arg(short, long, global = true, action = ArgAction::Count, conflicts_with = "quiet")]
     pub verbose: u8,
 
