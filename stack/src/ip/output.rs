@@ -147,7 +147,6 @@ fn given_up(frame: &TxFrame) -> Option<Box<PacketIn>> {
         source: IpAddr::V4(header.source),
         destination: IpAddr::V4(header.destination),
         protocol: header.protocol,
-        ttl: header.ttl,
         tos: header.tos,
         broadcast: false,
         payload: bytes.slice(header_len..),
