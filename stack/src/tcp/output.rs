@@ -148,7 +148,8 @@ impl Connection {
         let packet = self.emit(cx, link, frame, &header, plan.kind == SendKind::New);
         self.after_data(cx, &plan);
         if let Some(mtu) = probe {
-            self.probe_sent(now, mtu, plan.end());
+            self.sender.on_mtu_probe_sent(plan.seq, plan.end());
+            self.probe_sent(now, mtu);
         }
         Some(packet)
     }
