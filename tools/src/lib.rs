@@ -37,7 +37,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let ui = Ui::new(cli.quiet);
     let result = match cli.command {
         Command::Demo(args) => demo::run(&ui, &args),
-        Command::Explain(args) => read_out::run(&args),
+        Command::Explain(args) => read_out::run(&ui, &args),
         Command::Doctor => doctor::run(&ui),
     };
     match result {

@@ -143,18 +143,18 @@ impl Tcp {
     }
 
     fn tell_owner(&mut self, cx: &mut Context, sockets: &mut Sockets, conn: &mut Connection) {
-        if let Owner::Listener(listener) = conn.owner {
-            let open = conn.is_synchronized();
-            if let Some(queues) = sockets.tcp_mut(listener).ok().and_then(|socket| socket.listener()) {
-                if (open || conn.flags.remove) && conn.flags.pending {
-                    conn.flags.pending = false;
-                    queues.forget_half_open(conn.id);
-                    if open {
-                        conn.flags.queued = true;
-                        queues.accepted.push_back(conn.id);
-                        cx.wake(sockets, listener);
-                    }
-                }
+        let open = conn.is_synchronized();
+        if let Owner::Listener(listener) = conn.owner
+            && conn.flags.pending
+            && (open || conn.flags.remove)
+            && let Some(queues) = sockets.tcp_mut(listener).ok().and_then(|socket| socket.listener())
+        {
+            conn.flags.pending = false;
+            queues.forget_half_open(conn.id);
+            if open {
+                conn.flags.queued = true;
+                queues.accepted.push_back(conn.id);
+                cx.wake(sockets, listener);
             }
         }
         if core::mem::take(&mut conn.flags.wake)

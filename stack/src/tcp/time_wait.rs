@@ -84,6 +84,11 @@ impl TimeWaits {
         self.entries.get(id.0.checked_sub(self.first)? as usize)?.as_ref()
     }
 
+    /// All entries, oldest first.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &TimeWait> {
+        self.entries.iter().flatten()
+    }
+
     /// Takes an entry out.
     pub(crate) fn remove(&mut self, id: TimeWaitId) -> Option<TimeWait> {
         let entry = self.entries.get_mut(id.0.checked_sub(self.first)? as usize)?.take()?;

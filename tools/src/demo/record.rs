@@ -3,6 +3,7 @@
 use super::interrupt::Guard;
 use super::watch::{Watch, Watcher};
 use crate::Failure;
+use crate::ui;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
@@ -52,7 +53,11 @@ impl Record {
             Some(path) => {
                 let made = !path.exists();
                 let file = open_named(path).map_err(|error| {
-                    Failure::Misused(format!("can't write the capture to {}: {error}", path.display()))
+                    Failure::Misused(format!(
+                        "can't write the capture to {}: {}",
+                        path.display(),
+                        ui::reason(&error)
+                    ))
                 })?;
                 (path.to_owned(), file, made)
             }

@@ -2,9 +2,10 @@
 
 use super::record::Recorded;
 use super::show::TITLE_WIDTH;
-use super::stage::{Held, Report};
+use super::stage::{ANNA, BEN, Held, KERNEL, Report};
 use super::steps::short;
 use crate::Failure;
+use crate::read_out;
 use crate::ui::{Mark, Ui};
 use owo_colors::OwoColorize as _;
 use tapstack::time::Duration;
@@ -57,15 +58,22 @@ fn rate(held: &Held) -> String {
 fn print_capture(ui: &Ui, recorded: &Recorded) {
     let file = recorded.path.display();
     ui.heading("Capture");
-    ui.line(format!(
-        "  {file} ({:.1} MB; of the bulk transfers the first frames)",
-        recorded.bytes.len() as f64 / 1e6
-    ));
+    ui.line(format!("  {file} ({:.1} MB; bulk transfers are cut short)", recorded.bytes.len() as f64 / 1e6));
     ui.line("");
     ui.line(format!("  {}", format!("wireshark {file}").bold()));
-    ui.line("      shows why each frame was sent under \"Packet comments\"; as a column: frame.comment");
+    ui.line("      each frame's reason is under \"Packet comments\"; as a column: frame.comment");
     ui.line(format!("  {}", format!("tapstack explain {file}").bold()));
     ui.line("      prints the whole ladder here");
 }
 
-fn print_ladder(_ui: &Ui, _recorded: &Recorded) {}
+/// Frames of the ladder: the first exchange, with the announcements and the question before it.
+const LADDER_FRAMES: usize = 10;
+
+fn print_ladder(ui: &Ui, recorded: &Recorded) {
+    let names = [(KERNEL, "kernel"), (ANNA, "anna"), (BEN, "ben")];
+    ui.heading("How it began, and why");
+    match read_out::beginning(&recorded.bytes, &names, LADDER_FRAMES) {
+        Ok(ladder) => ui.line(ladder.trim_end_matches('\n')),
+        Err(error) => ui.line(format!("  the capture can't be read: {error}")),
+    }
+}

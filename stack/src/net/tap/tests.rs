@@ -21,7 +21,9 @@ impl Receive for Half {
     fn receive(&mut self, _: Instant) -> io::Result<Option<RxFrame>> {
         let mut bytes = vec![0; 2048];
         match rustix::net::recv(&self.0, &mut bytes[..], RecvFlags::empty()) {
-            Ok((0, _)) => Err(io::Error::new(io::ErrorKind::NotConnected, "the other end is gone")),
+            Ok((0, _)) | Err(rustix::io::Errno::CONNRESET) => {
+                Err(io::Error::new(io::ErrorKind::NotConnected, "the other end is gone"))
+            }
             Ok((len, _)) => {
                 bytes.truncate(len);
                 Ok(Some(RxFrame::new(bytes)))

@@ -99,6 +99,7 @@ impl Sender {
         if dubious || self.state != CongestionState::Open {
             outcome = self.recover(event);
         }
+        self.limit_reno_sacked();
         if self.board.is_empty() {
             self.timer = None;
         } else if restart_timer && !outcome.timer_set {
@@ -161,7 +162,7 @@ impl Sender {
         let Delivery { ambiguous, acked_sent, sacked_sent, .. } = event.delivery;
         let now = event.now;
         // The first segment's for the RTO (it waited longest for a delayed ACK), the last one's for congestion control.
-        let (slow, fast) = match (acked_sent.filter(|_| !ambiguous), sacked_sent) {
+        let (mut slow, mut fast) = match (acked_sent.filter(|_| !ambiguous), sacked_sent) {
             (Some((first, last)), _) => (now - first, now - last),
             (None, Some((first, last))) => (now - first, now - last),
             (None, None) => {
@@ -169,6 +170,13 @@ impl Sender {
                 (now - echoed, now - echoed)
             }
         };
+        // An ACK that comes later than a time-out: the first ones were lost, and something else caused this one. Its
+        // timestamp knows how long that took. (Linux takes the long time, and its RTO shoots up.)
+        if slow > self.rtt.rto()
+            && let Some(echoed) = event.echoed.filter(|echoed| *echoed <= now)
+        {
+            (slow, fast) = (slow.min(now - echoed), fast.min(now - echoed));
+        }
         // One segment alone may have waited for a delayed ACK: no news for the minimum.
         let alone = event.delivery.delivered == 1 && event.advanced && self.board.is_empty();
         if !alone || self.rtt.min().is_none_or(|min| fast < min) {

@@ -72,8 +72,7 @@ impl Sender {
         if self.board.counts().lost == 0 {
             return;
         }
-        let counts = self.board.counts();
-        self.reno_sacked = self.reno_sacked.min(counts.out - counts.lost.max(1).min(counts.out));
+        self.limit_reno_sacked();
         if self.state != CongestionState::Loss {
             self.high_seq = self.board.nxt();
             self.window.ssthresh = self.prudent_ssthresh();

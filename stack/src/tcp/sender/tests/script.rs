@@ -119,7 +119,7 @@ impl Script {
                 "ece" => ack.ece = true,
                 "update" => ack.window_changed = true,
                 "data" => ack.carries_data = true,
-                "fin" => ack.ack = ack.ack + 1,
+                "fin" => ack.ack += 1,
                 word => panic!("{word}"),
             }
         }
@@ -169,7 +169,6 @@ impl Script {
                 SendKind::Retransmit(RetransmitWhy::Timeout { .. }) => "rto ",
                 SendKind::Retransmit(RetransmitWhy::AfterTimeout) => "after ",
                 SendKind::Retransmit(RetransmitWhy::PathMtu) => "mtu ",
-                SendKind::Retransmit(_) => "? ",
             };
             let fin = plan.fin;
             match runs.last_mut() {
