@@ -30,7 +30,7 @@ pub const STACK: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 2);
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Frames that a capture holds of each flow, so that it stays small.
-const FLOW_PACKETS_MAX: u32 = 300;
+const FLOW_PACKETS_MAX: u32 = 100;
 const CAPTURE_BYTES_MAX: usize = 24 << 20;
 
 /// How the machine is joined to the kernel.
