@@ -36,7 +36,9 @@ impl Connection {
             return Some(self.send_handshake(cx, config, link, frame));
         }
         if !self.is_synchronized() {
-            return None;
+            // SYN-RECEIVED answers what is unacceptable, too (RFC 9293 section 3.10.7.4, first check).
+            let why = self.ack.due().filter(|_| self.state == TcpState::SynReceived)?;
+            return Some(self.send_ack(cx, link, frame, why));
         }
         if self.ack.duplicates > 0 || (self.ack.now.is_some() && self.rcv.has_sack()) {
             let why = self.ack.now.unwrap_or(AckWhy::OutOfOrder);
