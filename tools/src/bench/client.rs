@@ -11,6 +11,9 @@ pub(super) const WRITE_CHUNK: usize = 64 << 10;
 /// Bytes that are read at a time at most.
 pub(super) const READ_CHUNK: usize = 256 << 10;
 
+/// Both sides' congestion control.
+const CONGESTION: &str = "cubic";
+
 /// How long one side waits for the other before it gives up.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -33,7 +36,14 @@ fn connect(to: SocketAddr) -> io::Result<TcpStream> {
     let stream = TcpStream::connect_timeout(&to, PATIENCE)?;
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
+    use_our_congestion_control(&stream)?;
     Ok(stream)
+}
+
+/// Gives a kernel's connection the congestion control that this stack has by default, whatever the distribution
+/// chose: a kernel with BBR would be compared with something else.
+pub(super) fn use_our_congestion_control(stream: &TcpStream) -> io::Result<()> {
+    Ok(rustix::net::sockopt::set_tcp_congestion(stream, CONGESTION)?)
 }
 
 /// Takes what the server sends until it ends.

@@ -1,6 +1,6 @@
 //! The side that is compared: a server that plays one role for each connection, whoever's TCP it runs on.
 
-use super::client::{READ_CHUNK, WRITE_CHUNK, read_whole, write_whole};
+use super::client::{READ_CHUNK, WRITE_CHUNK, read_whole, use_our_congestion_control, write_whole};
 use super::cpu;
 use super::stage::{KernelPair, PORT};
 use crate::testbed::NetNs;
@@ -125,6 +125,7 @@ fn play(mut stream: TcpStream, role: Role) -> io::Result<()> {
             while stream.read(&mut buffer)? > 0 {}
         }
         Role::Source(duration) => {
+            use_our_congestion_control(&stream)?;
             let chunk = vec![0x5a; WRITE_CHUNK];
             let start = Instant::now();
             while start.elapsed() < duration {

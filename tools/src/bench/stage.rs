@@ -60,6 +60,7 @@ pub(super) struct TapStage {
 /// the namespace of this process only: such a TAP is made there.
 pub(super) fn tap(options: TapOptions) -> io::Result<TapStage> {
     let ns = if options.napi { NetNs::current().map_err(io::Error::other)? } else { kernel_host()? };
+    ns.run(forget_paths).map_err(io::Error::other)??;
     let device = ns.run(|| open_tap(options, Some(CLIENT))).map_err(io::Error::other)??;
     Ok(TapStage { client_ns: Arc::new(ns), device })
 }
@@ -77,9 +78,12 @@ pub(super) fn open_tap(options: TapOptions, kernel: Option<Ipv4Addr>) -> io::Res
 /// A kernel without memory of earlier connections' paths: it would start the next ones by them.
 pub(super) fn kernel_host() -> io::Result<NetNs> {
     let ns = NetNs::new().map_err(io::Error::other)?;
-    let forgets = ns.run(|| std::fs::write("/proc/sys/net/ipv4/tcp_no_metrics_save", "1"));
-    forgets.map_err(io::Error::other)??;
+    ns.run(forget_paths).map_err(io::Error::other)??;
     Ok(ns)
+}
+
+fn forget_paths() -> io::Result<()> {
+    std::fs::write("/proc/sys/net/ipv4/tcp_no_metrics_save", "1")
 }
 
 fn address(netlink: &mut Netlink, name: &str, address: Ipv4Addr) -> Result<(), TestbedError> {
