@@ -38,32 +38,32 @@ impl Caller {
 
     /// Makes one call. Its errors are its own: it only must not do harm.
     pub(crate) fn call(&mut self, now: Instant, stack: &mut Stack, rng: &mut fastrand::Rng) {
-        let Some(&id) = rng.choice(&self.sockets).filter(|_| rng.u32(..12) > 0) else {
+        let Some(&id) = rng.choice(&self.sockets).filter(|_| rng.u32(..16) > 0) else {
             self.open(now, stack, rng);
             return;
         };
-        match rng.u32(..24) {
-            0..6 => self.send(now, stack, rng, id),
-            6..14 => self.receive(now, stack, rng, id),
-            14 => {
-                let backlog = rng.usize(..5);
-                let _ = stack.listen(now, id, backlog);
-            }
-            15 | 16 => {
+        match rng.u32(..80) {
+            0..24 => self.send(now, stack, rng, id),
+            24..56 => self.receive(now, stack, rng, id),
+            56..70 => {
                 if let Ok((accepted, _)) = stack.accept(now, id) {
                     self.add(now, stack, accepted);
                 }
             }
-            17 => drop(stack.connect(now, id, self.address(rng))),
-            18 => drop(stack.bind(id, self.address(rng))),
-            19 => {
+            70 => {
+                let backlog = rng.usize(..5);
+                let _ = stack.listen(now, id, backlog);
+            }
+            71 => drop(stack.connect(now, id, self.address(rng))),
+            72 => drop(stack.bind(id, self.address(rng))),
+            73 => {
                 let how = [Shutdown::Read, Shutdown::Write, Shutdown::Both][rng.usize(..3)];
                 let _ = stack.shutdown(now, id, how);
             }
-            20 | 21 => {
+            74..77 => {
                 let _ = stack.set_option(now, id, option(rng));
             }
-            22 => {
+            77 | 78 => {
                 look(stack, id);
                 let _ = stack.take_error(id);
             }
@@ -94,7 +94,9 @@ impl Caller {
                 let _ = stack.listen(now, id, rng.usize(1..5));
             }
             _ => {
-                let _ = stack.connect(now, id, SocketAddr::new(self.peer.into(), rng.u16(PORTS)));
+                // Some talk to themselves.
+                let peer = if rng.u32(..6) == 0 { Ipv4Addr::LOCALHOST } else { self.peer };
+                let _ = stack.connect(now, id, SocketAddr::new(peer.into(), rng.u16(PORTS)));
             }
         }
         self.add(now, stack, id);

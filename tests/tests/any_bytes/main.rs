@@ -23,7 +23,7 @@ static ALLOCATOR: cap::Cap<std::alloc::System> = cap::Cap::new(std::alloc::Syste
 
 /// Seeds where nobody asks for another number with `TAPSTACK_SEEDS`.
 const SEEDS_DEFAULT: u64 = 60;
-const STEPS: u32 = 4_000;
+const STEPS: u32 = 8_000;
 
 /// What all queues of one of the stacks may hold.
 const QUEUES_BYTES_MAX: usize = 2 << 20;
@@ -137,10 +137,10 @@ impl World {
     fn step(&mut self) {
         match self.rng.u32(..100) {
             0..30 => self.deliver(VICTIM),
-            30..55 => self.deliver(PEER),
-            55..70 => self.inject(),
-            70..82 => self.call(VICTIM),
-            82..92 => self.call(PEER),
+            30..60 => self.deliver(PEER),
+            60..67 => self.inject(),
+            67..80 => self.call(VICTIM),
+            80..92 => self.call(PEER),
             _ => self.let_time_pass(),
         }
         self.flush();
@@ -173,7 +173,7 @@ impl World {
 
     /// The victim gets frames that nobody has sent.
     fn inject(&mut self) {
-        for _ in 0..self.rng.u32(1..6) {
+        for _ in 0..self.rng.u32(1..4) {
             let frame = mutate::frame(&mut self.rng, &self.remembered);
             self.hand_in(VICTIM, frame);
             self.counts.mutated += 1;
@@ -186,13 +186,13 @@ impl World {
         self.stacks[to].handle_frame(self.now, interface, RxFrame::new(frame));
     }
 
-    /// Up to the next deadline, or just some time: from microseconds to minutes.
+    /// Mostly so little that a conversation goes on; up to the next deadline; or minutes.
     fn let_time_pass(&mut self) {
-        let some = Duration::from_micros(1 << self.rng.u32(..27));
         let next = self.stacks.iter().filter_map(Stack::poll_timeout).min();
-        self.now = match next {
-            Some(next) if self.rng.u32(..3) > 0 => self.now.max(next),
-            _ => self.now + some,
+        self.now = match (self.rng.u32(..40), next) {
+            (0, _) => self.now + Duration::from_micros(1 << self.rng.u32(14..28)),
+            (1..8, Some(next)) => self.now.max(next),
+            _ => self.now + Duration::from_micros(1 << self.rng.u32(..14)),
         };
     }
 
