@@ -1,10 +1,11 @@
 //! Machines joined by hand, for tests: frames are carried at once, and each is dissected by etherparse on its way.
 
 use crate::frame::{DropReason, Outcome, PacketId, RxFrame, TxFrame};
+use crate::ip::segments;
 use crate::socket::{Errno, RecvFlags, SendFlags, SocketId, SocketKind, SocketOption};
 use crate::stack::{Cidr, Config, InterfaceConfig, InterfaceId, MacAddr, Medium, Offloads, Stack};
 use crate::time::{Duration, Instant};
-use crate::wire::checksum;
+use crate::wire::{checksum, ethernet};
 use etherparse::{NetSlice, SlicedPacket, TransportSlice};
 
 /// Machines, and the links between their interfaces.
@@ -12,6 +13,8 @@ pub(crate) struct Net {
     pub(crate) now: Instant,
     pub(crate) machines: Vec<Stack>,
     links: Vec<Vec<End>>,
+    /// How many super-frames were handed out.
+    pub(crate) super_frames: usize,
     /// Everything that was sent, as tcpdump would print its gist.
     pub(crate) sent: Vec<Sent>,
     /// Frames that don't arrive: asked with the frame's number.
@@ -39,6 +42,7 @@ impl Net {
             now: Instant::from_millis(1_000_000),
             machines: Vec::new(),
             links: Vec::new(),
+            super_frames: 0,
             sent: Vec::new(),
             lose: Box::new(|_| false),
         }
@@ -150,11 +154,28 @@ impl Net {
         self.machines[machine].counters().drops(reason)
     }
 
+    /// Carries a frame as a device with offloads would: super-frames in their segments, checksums completed.
     fn carry(&mut self, from: End, frame: &mut TxFrame) {
+        let medium = self.machines[from.0].interfaces()[usize::from(from.1.0)].medium;
+        let network_at = if medium == Medium::Ethernet { ethernet::HEADER_BYTES } else { 0 };
+        if let Some(segments) = segments(frame, network_at) {
+            let len = frame.payload_len();
+            self.super_frames += 1;
+            assert_eq!(segments.map(|mut segment| self.carry_one(from, &mut segment)).sum::<usize>(), len);
+        } else {
+            assert_eq!(frame.gso, None, "a super-frame that can't be cut");
+            self.carry_one(from, frame);
+        }
+    }
+
+    /// Returns how many bytes of payload the frame had.
+    fn carry_one(&mut self, from: End, frame: &mut TxFrame) -> usize {
         checksum::complete(frame);
         let bytes = frame.to_vec();
-        let medium = self.machines[from.0].interfaces()[usize::from(from.1.0)].medium;
-        dissect(medium, &bytes);
+        let info = &self.machines[from.0].interfaces()[usize::from(from.1.0)];
+        dissect(info.medium, &bytes);
+        let link_header = if info.medium == Medium::Ethernet { ethernet::HEADER_BYTES } else { 0 };
+        assert!(bytes.len() - link_header <= usize::from(info.mtu), "larger than the link's MTU");
         let number = self.sent.len();
         let mut outcomes = Vec::new();
         if !(self.lose)(number) {
@@ -166,6 +187,7 @@ impl Net {
         }
         let cause = frame.cause.to_string();
         self.sent.push(Sent { machine: from.0, interface: from.1, id: frame.id, cause, bytes, outcomes });
+        frame.payload_len()
     }
 }
 

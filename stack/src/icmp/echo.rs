@@ -3,9 +3,7 @@
 use super::{Icmp, IcmpNotice};
 use crate::frame::{CauseKind, DropReason, Outcome, TxFrame};
 use crate::ip::{Ip, PacketIn, Sender};
-use crate::socket::{
-    Errno, Kind, OptionName, Readiness, RecvFlags, Shutdown, SocketId, SocketOption, Sockets,
-};
+use crate::socket::{Errno, Kind, OptionName, Readiness, RecvFlags, SocketId, SocketOption, Sockets};
 use crate::stack::{Context, InterfaceId, Ports};
 use crate::tcp::Pulled;
 use crate::udp::Datagrams;
@@ -133,19 +131,6 @@ impl Icmp {
         flags: RecvFlags,
     ) -> Result<(usize, SocketAddr), Errno> {
         sockets.echo_mut(id)?.datagrams.recv(cx, buffer, flags)
-    }
-
-    /// Errors: `ENOTCONN`.
-    pub(crate) fn shutdown(
-        &mut self,
-        cx: &mut Context,
-        sockets: &mut Sockets,
-        id: SocketId,
-        how: Shutdown,
-    ) -> Result<(), Errno> {
-        sockets.echo_mut(id)?.datagrams.shutdown(how)?;
-        cx.wake(sockets, id);
-        Ok(())
     }
 
     /// Closes a socket; requests that it has queued are forgotten, since nobody waits for their replies.

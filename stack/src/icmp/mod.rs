@@ -13,6 +13,8 @@ mod echo;
 mod errors;
 mod input;
 mod report;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use echo::EchoSocket;
 pub(crate) use report::ErrorOut;

@@ -98,7 +98,7 @@ impl Ip {
         if limits.tx_checksum && fits && frame.payload_len() <= super_frame_max as usize {
             return self.link.output(cx, hop.interface, hop.next_hop, frame);
         }
-        let segments = segments(&frame).ok_or(DropReason::IpMalformed)?;
+        let segments = segments(&frame, 0).ok_or(DropReason::IpMalformed)?;
         self.check_room(hop, segments.count_left())?;
         let mut sent = Sent::Queued;
         for segment in segments {

@@ -28,7 +28,6 @@ impl Arrived<'_> {
             source: IpAddr::V4(self.header.source),
             destination: IpAddr::V4(self.header.destination),
             protocol: self.header.protocol,
-            ttl: self.header.ttl,
             tos: self.header.tos,
             broadcast: broadcast || self.link_broadcast,
             payload: self.bytes.slice(header_len..),
@@ -96,7 +95,7 @@ impl Ip {
             AddressKind::Unspecified => header.destination == Ipv4Addr::BROADCAST,
             kind => kind.is_host() && !interface.is_broadcast(header.source),
         };
-        if !source_can_be || self.locals.contains_key(&header.source) {
+        if !source_can_be || self.owner(header.source).is_some() {
             return Err(DropReason::IpMartianSource);
         }
         match AddressKind::of(header.destination) {

@@ -40,8 +40,8 @@ impl Ip {
 
     /// A transport made progress through this next hop, so it needs no ARP to be known to be there
     /// (RFC 1122 section 2.3.2.1 (4): "advice" from higher layers).
-    pub(crate) fn confirm(&mut self, cx: &Context, interface: InterfaceId, next_hop: IpAddr) {
-        self.link.confirm(cx.now, interface, next_hop);
+    pub(crate) fn confirm(&mut self, now: Instant, interface: InterfaceId, next_hop: IpAddr) {
+        self.link.confirm(now, interface, next_hop);
     }
 
     /// Completes a pulled frame in place: IPv4 and link headers in front of what the transport wrote.
@@ -147,7 +147,6 @@ fn given_up(frame: &TxFrame) -> Option<Box<PacketIn>> {
         source: IpAddr::V4(header.source),
         destination: IpAddr::V4(header.destination),
         protocol: header.protocol,
-        ttl: header.ttl,
         tos: header.tos,
         broadcast: false,
         payload: bytes.slice(header_len..),

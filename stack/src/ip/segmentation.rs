@@ -1,24 +1,27 @@
 //! Cutting a super-frame into the packets that it stands for, where no device does it.
 
 use super::fragmentation::take;
-use crate::frame::{Gso, GsoKind, TxChecksum, TxFrame};
+use crate::frame::{Gso, GsoKind, PacketId, TxChecksum, TxFrame};
 use crate::wire::{checksum, ipv4, tcp, udp};
 use bytes::Bytes;
 use core::net::IpAddr;
 use smoltcp::wire::{TcpPacket, TcpSeqNumber, UdpPacket};
 use std::collections::VecDeque;
 
-/// The packets of a super-frame, whose headers must begin with the IP header and end with the transport's. Each has
-/// its own lengths, identification, sequence number and checksum. None for a frame that is no super-frame.
-pub(crate) fn segments(frame: &TxFrame) -> Option<Segments> {
+/// The frames of a super-frame, whose headers must end with the transport's; `network_at` is the length of the link's
+/// in front of them, in bytes. Each has its own lengths, identification, sequence number and checksum, and the first
+/// keeps the packet id. None for a frame that is no super-frame.
+pub(crate) fn segments(frame: &TxFrame, network_at: usize) -> Option<Segments> {
     let Gso { kind, size } = frame.gso?;
-    let header = ipv4::Header::parse_quoted(frame.headers()).ok()?;
-    let transport_at = usize::from(header.header_len);
+    let header = ipv4::Header::parse_quoted(frame.headers().get(network_at..)?).ok()?;
+    let transport_at = network_at + usize::from(header.header_len);
     let transport = frame.headers().get(transport_at..)?;
-    match kind {
-        GsoKind::Tcp4 => drop(TcpPacket::new_checked(transport).ok()?),
-        GsoKind::Udp4 if transport.len() == udp::HEADER_BYTES => {}
-        GsoKind::Udp4 => return None,
+    let is_whole = match kind {
+        GsoKind::Tcp4 => TcpPacket::new_checked(transport).is_ok(),
+        GsoKind::Udp4 => transport.len() == udp::HEADER_BYTES,
+    };
+    if !is_whole {
+        return None;
     }
     let mut template = frame.clone();
     template.payload.clear();
@@ -29,6 +32,7 @@ pub(crate) fn segments(frame: &TxFrame) -> Option<Segments> {
         size: usize::from(size).max(1),
         template,
         header,
+        network_at,
         transport_at,
         kind,
         number: 0,
@@ -39,6 +43,7 @@ pub(crate) fn segments(frame: &TxFrame) -> Option<Segments> {
 pub(crate) struct Segments {
     template: TxFrame,
     header: ipv4::Header,
+    network_at: usize,
     transport_at: usize,
     kind: GsoKind,
     data: VecDeque<Bytes>,
@@ -67,8 +72,9 @@ impl Iterator for Segments {
         self.left -= len;
 
         let headers = frame.headers_mut();
-        let total_len = headers.len() + len;
-        let mut rewrite = ipv4::Rewrite::new(headers);
+        let packet = headers.get_mut(self.network_at..).unwrap_or_default();
+        let total_len = packet.len() + len;
+        let mut rewrite = ipv4::Rewrite::new(packet);
         rewrite.total_len(total_len as u16);
         rewrite.ident(self.header.ident.wrapping_add(self.number));
         let transport = headers.get_mut(self.transport_at..).unwrap_or_default();
@@ -91,6 +97,7 @@ impl Iterator for Segments {
         frame.checksum = TxChecksum::Partial { start: self.transport_at as u16, offset };
         checksum::complete(&mut frame);
         self.number = self.number.wrapping_add(1);
+        self.template.id = PacketId::default();
         Some(frame)
     }
 }
@@ -160,7 +167,7 @@ mod tests {
         let frame = super_frame(GsoKind::Tcp4, 101, &[57, 200, 3], |frame| {
             header.emit(frame, A.into(), B.into(), true);
         });
-        let all = segments(&frame).unwrap();
+        let all = segments(&frame, 0).unwrap();
         assert_eq!(all.count_left(), 3);
         let mut whole = Vec::new();
         for (number, segment) in all.enumerate() {
@@ -170,7 +177,7 @@ mod tests {
             assert_eq!(ip.ident, 0xffffu16.wrapping_add(number as u16));
             let (segment, payload_at) = tcp::Header::parse(&bytes[20..]).unwrap();
             assert_eq!(segment.seq, header.seq.wrapping_add(101 * number as u32));
-            assert_eq!(segment.flags.fin() && segment.flags.psh(), number == 2);
+            assert_eq!(segment.flags.contains(Flags::FIN | Flags::PSH), number == 2);
             assert_eq!(segment.flags.cwr(), number == 0);
             whole.extend_from_slice(&bytes[20 + payload_at..]);
         }
@@ -183,7 +190,7 @@ mod tests {
         let frame = super_frame(GsoKind::Udp4, 100, &[250], |frame| {
             header.emit(frame, A.into(), B.into(), true);
         });
-        let lens: Vec<usize> = segments(&frame)
+        let lens: Vec<usize> = segments(&frame, 0)
             .unwrap()
             .map(|segment| {
                 let bytes = segment.to_vec();
@@ -196,6 +203,6 @@ mod tests {
 
     #[test]
     fn other_frames_have_no_segments() {
-        assert!(segments(&TxFrame::default()).is_none());
+        assert!(segments(&TxFrame::default(), 0).is_none());
     }
 }

@@ -43,7 +43,7 @@ impl Tcp {
     ) {
         self.charge(&mut conn);
         if core::mem::take(&mut conn.flags.confirmed) {
-            ip.confirm(cx, conn.route.interface, conn.route.next_hop);
+            ip.confirm(cx.now, conn.route.interface, conn.route.next_hop);
         }
         if core::mem::take(&mut conn.flags.time_wait) {
             self.enter_time_wait(cx, ip, &mut conn);
@@ -242,6 +242,7 @@ impl Connection {
     /// Whether a turn to send might bring a frame. Cheap, and sometimes wrong: then the turn brings nothing.
     fn wants_to_send(&self) -> bool {
         self.handshake.due
+            || (self.state == TcpState::SynReceived && self.ack.now.is_some())
             || (self.is_synchronized()
                 && (self.ack.now.is_some()
                     || self.timers.probe_due.is_some()

@@ -30,7 +30,6 @@ fn packet(data: &[u8]) -> PacketIn {
         source: IpAddr::V4(A),
         destination: IpAddr::V4(B),
         protocol: 17,
-        ttl: 64,
         tos: 0,
         broadcast: false,
         payload: Bytes::copy_from_slice(data),

@@ -144,6 +144,9 @@ pub(super) struct World {
     /// How much there is to send.
     total: u64,
     free_at: Instant,
+    /// What comes in the order of its making: most.
+    in_order: VecDeque<(Instant, u64, Event)>,
+    /// The rest.
     events: BinaryHeap<Reverse<(Instant, u64, Event)>>,
     count: u64,
     random: fastrand::Rng,
@@ -166,6 +169,7 @@ impl World {
             first,
             total,
             free_at: now,
+            in_order: VecDeque::new(),
             events: BinaryHeap::new(),
             count: 0,
             random: fastrand::Rng::with_seed(seed),
@@ -180,12 +184,19 @@ impl World {
         self
     }
 
+    /// Runs until so many segments have left.
+    pub(super) fn run_until_sent(&mut self, segments: u64) {
+        while self.report.sent < segments {
+            self.run(Duration::from_millis(1));
+        }
+    }
+
     /// Runs for so long, or until all is acknowledged.
     pub(super) fn run(&mut self, time: Duration) {
         let end = self.now + time;
         self.pull();
         while !self.is_done() {
-            let event_at = self.events.peek().map(|Reverse((at, ..))| *at);
+            let event_at = self.next_event().map(|(at, _)| at);
             let deadline = self.sender.deadline();
             let Some(next) = event_at.into_iter().chain(deadline).min() else {
                 panic!("nothing will happen any more, at {}: {:?}", self.now, self.sender);
@@ -199,7 +210,7 @@ impl World {
                 if let DeadlineOut::TimedOut { .. } = self.sender.on_deadline(self.now) {
                     self.report.timeouts += 1;
                 }
-            } else if let Some(Reverse((_, _, event))) = self.events.pop() {
+            } else if let Some(event) = self.take_event() {
                 self.on_event(event);
             }
             self.pull();
@@ -286,7 +297,7 @@ impl World {
         let queued = u64::try_from(waits.as_nanos()).unwrap() as u128 * u128::from(path.rate) / 1_000_000_000;
         let full = queued as u64 + (end - start) > path.queue.max(2 * (end - start));
         let random = self.random.u32(0..1_000_000) < path.loss_ppm;
-        let periodic = path.lose_every > 0 && self.report.sent % path.lose_every == 0;
+        let periodic = path.lose_every > 0 && self.report.sent.is_multiple_of(path.lose_every);
         if full || random || periodic {
             self.report.lost += 1;
             return;
@@ -303,7 +314,25 @@ impl World {
 
     fn at(&mut self, at: Instant, event: Event) {
         self.count += 1;
-        self.events.push(Reverse((at, self.count, event)));
+        if self.in_order.back().is_none_or(|last| last.0 <= at) {
+            self.in_order.push_back((at, self.count, event));
+        } else {
+            self.events.push(Reverse((at, self.count, event)));
+        }
+    }
+
+    fn next_event(&self) -> Option<(Instant, u64)> {
+        let first = self.in_order.front().map(|(at, count, _)| (*at, *count));
+        let other = self.events.peek().map(|Reverse((at, count, _))| (*at, *count));
+        first.into_iter().chain(other).min()
+    }
+
+    fn take_event(&mut self) -> Option<Event> {
+        let next = self.next_event()?;
+        if self.in_order.front().is_some_and(|(at, count, _)| (*at, *count) == next) {
+            return self.in_order.pop_front().map(|(_, _, event)| event);
+        }
+        self.events.pop().map(|Reverse((_, _, event))| event)
     }
 
     fn seq(&self, offset: u64) -> SeqNum {
