@@ -375,3 +375,66 @@ fn a_soft_error_explains_a_timeout() {
     assert_eq!(t.stack.option(socket, OptionName::Info).is_ok(), true);
     assert_eq!(t.recv(socket, 1), Err(Errno::EHOSTUNREACH));
 }
+
+#[test]
+fn corked_data_leaves_in_the_end() {
+    // MUST-60.
+    let mut t = Script::new();
+    let socket = t.accepted("");
+    set(&mut t, socket, SocketOption::Cork(true));
+    t.send(socket, 10).unwrap();
+    t.quiet();
+    let (waited, segment) = t.wait_for_segment(SECOND).unwrap();
+    assert_eq!(waited, Duration::from_millis(200));
+    assert!(segment.starts_with("P. 1:11"), "{segment}");
+}
+
+#[test]
+fn three_timeouts_suspect_a_black_hole() {
+    // SHLD-10; RFC 4821: smaller segments from then on, and larger ones again when they get through.
+    let mut t = Script::new();
+    let socket = t.accepted("");
+    t.send(socket, 1_460).unwrap();
+    t.expect("P. 1:1461 ack 1");
+    for _ in 0..2 {
+        let (_, segment) = t.wait_for_segment(60 * SECOND).unwrap();
+        assert!(segment.starts_with("P. 1:1461"), "{segment}");
+    }
+    let (_, segment) = t.wait_for_segment(60 * SECOND).unwrap();
+    assert!(segment.starts_with(". 1:1025"), "{segment}");
+    assert_eq!(t.info(socket).pmtu, 1_064);
+    t.inject(". 1 ack 1025");
+    t.expect("P. 1025:1461 ack 1");
+    t.inject(". 1 ack 1461");
+    t.wait_quietly(700 * SECOND);
+    t.send(socket, 20_000).unwrap();
+    let (mut probed, mut end) = (0, 0);
+    for _ in 0..100 {
+        while let Some(segment) = t.pull() {
+            if let Some((from, to)) = segment.split(' ').nth(1).unwrap().split_once(':') {
+                end = to.parse::<u32>().unwrap();
+                probed = probed.max(end - from.parse::<u32>().unwrap());
+            }
+        }
+        t.inject(&format!(". 1 ack {end}"));
+        let _ = t.send(socket, 5_000);
+    }
+    assert!(probed > 1_400, "the largest probe was of {probed} bytes");
+    assert!(t.info(socket).pmtu > 1_480, "{}", t.info(socket).pmtu);
+}
+
+#[test]
+fn the_next_hop_may_be_gone_for_a_while() {
+    // Without a route, data waits; with one again, it goes.
+    let mut t = Script::new();
+    let socket = t.accepted("");
+    t.stack.remove_address(OURS).unwrap();
+    t.send(socket, 10).unwrap();
+    assert_eq!(t.pull(), None);
+    let cidr = crate::stack::Cidr { address: OURS, prefix_len: 24 };
+    t.stack.add_address(t.now, t.interface, cidr).unwrap();
+    let (_, segment) = t.wait_for_segment(10 * SECOND).unwrap();
+    assert!(segment.starts_with("P. 1:11 ack 1") || segment.starts_with(". 0 ack 1"), "{segment}");
+    t.inject(". 1 ack 1");
+    assert!(segment.starts_with('P') || t.pull().is_some_and(|segment| segment.starts_with("P. 1:11")));
+}

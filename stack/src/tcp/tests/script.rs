@@ -25,7 +25,7 @@ pub(super) const PEER_PORT: u16 = 40_000;
 pub(super) struct Script {
     pub(super) stack: Stack,
     pub(super) now: Instant,
-    interface: InterfaceId,
+    pub(super) interface: InterfaceId,
     /// Our initial sequence number, seen in the first SYN that came out; the peer's, chosen.
     iss: Option<u32>,
     pub(super) irs: u32,
