@@ -1,4 +1,5 @@
 //! Helpers that the tests share.
 
+pub mod fuzz;
 pub mod seeds;
 pub mod stream;
