@@ -1,9 +1,11 @@
 //! Machines joined by hand, for tests: frames are carried at once, and each is dissected by etherparse on its way.
 
-use crate::frame::{DropReason, Outcome, RxFrame, TxFrame};
+use crate::frame::{DropReason, Outcome, PacketId, RxFrame, TxFrame};
+use crate::ip::segments;
+use crate::socket::{Errno, RecvFlags, SendFlags, SocketId, SocketKind, SocketOption};
 use crate::stack::{Cidr, Config, InterfaceConfig, InterfaceId, MacAddr, Medium, Offloads, Stack};
 use crate::time::{Duration, Instant};
-use crate::wire::checksum;
+use crate::wire::{checksum, ethernet};
 use etherparse::{NetSlice, SlicedPacket, TransportSlice};
 
 /// Machines, and the links between their interfaces.
@@ -11,6 +13,8 @@ pub(crate) struct Net {
     pub(crate) now: Instant,
     pub(crate) machines: Vec<Stack>,
     links: Vec<Vec<End>>,
+    /// How many super-frames were handed out.
+    pub(crate) super_frames: usize,
     /// Everything that was sent, as tcpdump would print its gist.
     pub(crate) sent: Vec<Sent>,
     /// Frames that don't arrive: asked with the frame's number.
@@ -25,6 +29,7 @@ pub(crate) type End = (usize, InterfaceId);
 pub(crate) struct Sent {
     pub(crate) machine: usize,
     pub(crate) interface: InterfaceId,
+    pub(crate) id: PacketId,
     pub(crate) cause: String,
     pub(crate) bytes: Vec<u8>,
     /// What those who heard it made of it.
@@ -37,6 +42,7 @@ impl Net {
             now: Instant::from_millis(1_000_000),
             machines: Vec::new(),
             links: Vec::new(),
+            super_frames: 0,
             sent: Vec::new(),
             lose: Box::new(|_| false),
         }
@@ -148,11 +154,28 @@ impl Net {
         self.machines[machine].counters().drops(reason)
     }
 
+    /// Carries a frame as a device with offloads would: super-frames in their segments, checksums completed.
     fn carry(&mut self, from: End, frame: &mut TxFrame) {
+        let medium = self.machines[from.0].interfaces()[usize::from(from.1.0)].medium;
+        let network_at = if medium == Medium::Ethernet { ethernet::HEADER_BYTES } else { 0 };
+        if let Some(segments) = segments(frame, network_at) {
+            let len = frame.payload_len();
+            self.super_frames += 1;
+            assert_eq!(segments.map(|mut segment| self.carry_one(from, &mut segment)).sum::<usize>(), len);
+        } else {
+            assert_eq!(frame.gso, None, "a super-frame that can't be cut");
+            self.carry_one(from, frame);
+        }
+    }
+
+    /// Returns how many bytes of payload the frame had.
+    fn carry_one(&mut self, from: End, frame: &mut TxFrame) -> usize {
         checksum::complete(frame);
         let bytes = frame.to_vec();
-        let medium = self.machines[from.0].interfaces()[usize::from(from.1.0)].medium;
-        dissect(medium, &bytes);
+        let info = &self.machines[from.0].interfaces()[usize::from(from.1.0)];
+        dissect(info.medium, &bytes);
+        let link_header = if info.medium == Medium::Ethernet { ethernet::HEADER_BYTES } else { 0 };
+        assert!(bytes.len() - link_header <= usize::from(info.mtu), "larger than the link's MTU");
         let number = self.sent.len();
         let mut outcomes = Vec::new();
         if !(self.lose)(number) {
@@ -163,7 +186,8 @@ impl Net {
             }
         }
         let cause = frame.cause.to_string();
-        self.sent.push(Sent { machine: from.0, interface: from.1, cause, bytes, outcomes });
+        self.sent.push(Sent { machine: from.0, interface: from.1, id: frame.id, cause, bytes, outcomes });
+        frame.payload_len()
     }
 }
 
@@ -194,6 +218,56 @@ pub(crate) fn dissect(medium: Medium, bytes: &[u8]) {
             assert_eq!(calculated, icmp.checksum(), "ICMP checksum in {bytes:02x?}");
         }
         _ => {}
+    }
+}
+
+/// Sockets, as a program on a machine of the net would use them.
+impl Net {
+    pub(crate) fn socket(&mut self, machine: usize, kind: SocketKind) -> SocketId {
+        self.machines[machine].socket(kind).unwrap()
+    }
+
+    /// A UDP socket that is bound to `address`.
+    pub(crate) fn udp(&mut self, machine: usize, address: &str) -> SocketId {
+        let id = self.socket(machine, SocketKind::Datagram);
+        self.machines[machine].bind(id, address.parse().unwrap()).unwrap();
+        id
+    }
+
+    pub(crate) fn connect(&mut self, machine: usize, id: SocketId, peer: &str) -> Result<(), Errno> {
+        self.machines[machine].connect(self.now, id, peer.parse().unwrap())
+    }
+
+    pub(crate) fn send(&mut self, machine: usize, id: SocketId, data: &[u8]) -> Result<usize, Errno> {
+        self.machines[machine].send(self.now, id, data, SendFlags::default())
+    }
+
+    pub(crate) fn send_to(
+        &mut self,
+        machine: usize,
+        id: SocketId,
+        data: &[u8],
+        peer: &str,
+    ) -> Result<usize, Errno> {
+        self.machines[machine].send_to(self.now, id, data, peer.parse().unwrap())
+    }
+
+    /// Takes a datagram, with its sender's address as text.
+    pub(crate) fn recv(&mut self, machine: usize, id: SocketId) -> Result<(Vec<u8>, String), Errno> {
+        let mut buffer = vec![0; 65_536];
+        let (len, from) =
+            self.machines[machine].recv_from(self.now, id, &mut buffer, RecvFlags::default())?;
+        buffer.truncate(len);
+        Ok((buffer, from.to_string()))
+    }
+
+    pub(crate) fn set(&mut self, machine: usize, id: SocketId, option: SocketOption) {
+        self.machines[machine].set_option(self.now, id, option).unwrap();
+    }
+
+    /// The sockets that have events.
+    pub(crate) fn events(&mut self, machine: usize) -> Vec<SocketId> {
+        core::iter::from_fn(|| self.machines[machine].poll_event().map(|event| event.socket)).collect()
     }
 }
 

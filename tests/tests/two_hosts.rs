@@ -17,6 +17,9 @@ const SEEDS_DEFAULT: u64 = 20;
 
 const SERVER: &str = "10.0.0.2:7";
 
+/// How long a world may take in its own time: more than the worst of these wires needs.
+const WORLD_TIME_MAX: Duration = Duration::from_secs(24 * 3600);
+
 /// What a seed makes of the world.
 #[derive(Clone, Debug)]
 struct Plan {
@@ -61,7 +64,8 @@ fn bytes_arrive_once_in_order_and_whole() {
         SEEDS_DEFAULT,
         |seed| transfer(seed, None),
         |seed| {
-            let capture = Capture::new(CaptureOptions::default());
+            let capture =
+                Capture::new(CaptureOptions { buffer_bytes_max: 1 << 28, ..CaptureOptions::default() });
             let outcome = std::panic::catch_unwind(|| transfer(seed, Some(&capture)));
             let path = format!("{}/two_hosts-{seed}.pcapng", env!("CARGO_TARGET_TMPDIR"));
             if outcome.is_err() && std::fs::write(&path, capture.take()).is_ok() {
@@ -97,7 +101,7 @@ fn transfer(seed: u64, capture: Option<&Capture>) -> WireCounts {
     let wire = net.wire(&client, &server, plan.wire);
     let plan = Arc::new(plan);
     let listening = server.spawn(serve(server.clone(), Arc::clone(&plan)));
-    net.run(async {
+    let exchanged = client.timeout(WORLD_TIME_MAX, async {
         let dialled: Vec<_> = (0..plan.lengths.len())
             .map(|number| client.spawn(dial(client.clone(), number, Arc::clone(&plan))))
             .collect();
@@ -106,6 +110,7 @@ fn transfer(seed: u64, capture: Option<&Capture>) -> WireCounts {
         }
         listening.await.expect("the server's side goes through");
     });
+    net.run(exchanged).expect("everything is exchanged in time");
     net.run_until_idle();
     for host in [&client, &server] {
         host.with_stack(|_, stack| {

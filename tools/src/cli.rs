@@ -7,29 +7,30 @@ use std::path::PathBuf;
 
 const EXAMPLES: &str = "\
 Examples:
-  tapstack demo                  real machines on virtual interfaces, in a minute
-  tapstack demo --world sim      the same on a virtual clock: no privileges, any system
-  tapstack doctor                what this machine allows, and what mends each lack
+  tapstack demo                real machines on virtual interfaces, in seconds
+  tapstack demo --world sim    the same on a virtual clock, without privileges
+  tapstack doctor              what this machine allows, and what mends a lack
 
 Exit codes: 0 all held, 1 something did not, 2 wrong usage, 130 after Ctrl-C.";
 
 const DEMO_EXAMPLES: &str = "\
 Examples:
-  tapstack demo                                  with a TAP if it can be had, else simulated
-  tapstack demo --world tap                      with a TAP or not at all
-  tapstack demo --world sim --seed 7             simulated; the same seed gives the same bytes
+  tapstack demo                            with a TAP if it can be had
+  tapstack demo --world tap                with a TAP or not at all
+  tapstack demo --world sim --seed 7       simulated; a seed gives its bytes
   tapstack demo --capture demo.pcapng && wireshark demo.pcapng
 
-Everything happens in a private network namespace that ends with the command: the machine's own
-interfaces, addresses and routes are not touched, and root is not needed where /dev/net/tun may be
-opened (see `tapstack doctor`).";
+It happens in a private network namespace that ends with the command. The
+machine's own interfaces, addresses and routes are not touched, and root is
+not needed where /dev/net/tun may be opened: see `tapstack doctor`.";
 
 const EXPLAIN_EXAMPLES: &str = "\
 Examples:
-  tapstack explain demo.pcapng                   all of it
-  tapstack explain demo.pcapng --limit 40        the first 40 frames
+  tapstack explain demo.pcapng               all of it
+  tapstack explain demo.pcapng --limit 40    the first 40 frames
 
-Frames that tapstack captured carry a comment: why it sent them, or what became of them.";
+Frames that tapstack captured carry a comment: why it sent them, or what
+became of them.";
 
 const BENCH_EXAMPLES: &str = "\
 Examples:
@@ -41,7 +42,8 @@ Each ratio compares medians of interleaved rounds: only figures of one run are c
 cores or more gives steady ones.";
 
 const DOCTOR_EXAMPLES: &str = "\
-Exit code 0 says that `tapstack demo --world tap` can run here, 1 that it can't.";
+Exit code 0 says that `tapstack demo --world tap` can run here, 1 that it
+can't.";
 
 /// A user-space TCP/IP stack over Linux TAP devices, to run, watch and learn from.
 #[derive(Debug, Parser)]
@@ -51,7 +53,7 @@ pub struct Cli {
     #[arg(short, long, global = true)]
     pub quiet: bool,
 
-    /// Log more: -v what happens, -vv each decision, -vvv each frame (RUST_LOG works as well).
+    /// Log more on standard error; -vv and -vvv still more (RUST_LOG works as well).
     #[arg(short, long, global = true, action = ArgAction::Count, conflicts_with = "quiet")]
     pub verbose: u8,
 
@@ -285,7 +287,8 @@ mod tests {
     #[test]
     fn every_example_in_the_help_is_a_command_line_that_works() {
         let mut seen = 0;
-        for text in [EXAMPLES, DEMO_EXAMPLES, EXPLAIN_EXAMPLES, BENCH_EXAMPLES] {
+        for text in [EXAMPLES, DEMO_EXAMPLES, EXPLAIN_EXAMPLES, BENCH_EXAMPLES, DOCTOR_EXAMPLES] {
+            assert!(text.lines().all(|line| line.len() < 80), "the help is wider than a terminal: {text}");
             for example in text.lines().filter_map(|line| line.strip_prefix("  tapstack ")) {
                 let command =
                     example.split("  ").next().and_then(|c| c.split(" && ").next()).unwrap_or_default();

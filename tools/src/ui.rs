@@ -57,6 +57,12 @@ pub fn note(line: &str) {
     let _ = writeln!(anstream::stderr().lock(), "{} {line}", "note:".yellow().bold());
 }
 
+/// An error of the system in its own words, without the number that Rust adds.
+pub fn reason(error: &std::io::Error) -> String {
+    let text = error.to_string();
+    text.split(" (os error").next().unwrap_or_default().to_lowercase()
+}
+
 /// How something stands, as a coloured word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mark {

@@ -14,6 +14,9 @@ use smallvec::SmallVec;
 pub struct Impairment {
     /// Probability that a frame is lost.
     pub loss: f64,
+    /// Of so many frames exactly one is lost, always the same distance apart; 0 for none. Where the first falls follows
+    /// from the seed. Response functions of congestion control are stated for such losses.
+    pub loss_period: u64,
     /// Probability that a frame comes out twice.
     pub duplicate: f64,
     /// Probability that a bit of a frame is flipped behind its link header.
@@ -39,6 +42,7 @@ impl Default for Impairment {
     fn default() -> Impairment {
         Impairment {
             loss: 0.0,
+            loss_period: 0,
             duplicate: 0.0,
             corrupt: 0.0,
             reorder: 0.0,
@@ -56,6 +60,7 @@ impl Impairment {
     pub fn is_none(&self) -> bool {
         let chances = [self.loss, self.duplicate, self.corrupt, self.reorder];
         chances.iter().all(|&chance| chance <= 0.0)
+            && self.loss_period == 0
             && self.delay.is_zero()
             && self.jitter.is_zero()
             && self.rate_bits_per_s == 0
@@ -70,7 +75,7 @@ pub struct ImpairmentCounts {
     pub frames: u64,
     /// Bytes of those frames.
     pub bytes: u64,
-    /// Frames lost by chance.
+    /// Frames lost by chance, or because it was their turn.
     pub lost: u64,
     /// Frames dropped because the queue was full.
     pub queue_dropped: u64,
@@ -89,7 +94,7 @@ pub struct ImpairmentCounts {
 /// Why a frame did not come out of a link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Loss {
-    /// By chance.
+    /// By chance, or because it was the frame's turn.
     Chance,
     /// The queue in front of the link was full.
     QueueFull,
@@ -132,6 +137,8 @@ pub struct Link {
     impairment: Impairment,
     rng: fastrand::Rng,
     counts: ImpairmentCounts,
+    /// Where in its period the link starts to count.
+    phase: u64,
     /// When the last frame has left the queue in front of the link.
     busy_until: Instant,
     /// When the latest frame that wasn't held back comes out: jitter must not let others overtake it.
@@ -157,6 +164,8 @@ impl Link {
             impairment,
             rng: fastrand::Rng::with_seed(seed),
             counts: ImpairmentCounts::default(),
+            // Not the link's own generator: what chance does must not depend on it.
+            phase: fastrand::Rng::with_seed(!seed).u64(..),
             busy_until: Instant::ZERO,
             last_out: Instant::ZERO,
             held_back: Vec::new(),
@@ -193,7 +202,7 @@ impl Link {
             return Passage::Lost(Loss::QueueFull);
         };
         // A frame that is lost on the way has used the link's time all the same.
-        if draw.lose {
+        if draw.lose || self.has_its_turn() {
             self.counts.lost += 1;
             return Passage::Lost(Loss::Chance);
         }
@@ -211,6 +220,12 @@ impl Link {
             deliveries.push(Delivery { at, corrupt: None });
         }
         Passage::Delivered(deliveries)
+    }
+
+    /// Whether the frame that has just been counted is the one of its period that is lost.
+    fn has_its_turn(&self) -> bool {
+        let period = self.impairment.loss_period;
+        period > 0 && (self.phase % period + self.counts.frames) % period == 0
     }
 
     /// When the frame's last bit has entered the link; none if the queue in front of it is full.

@@ -171,3 +171,18 @@ fn corruption_flips_one_bit_behind_the_link_header_of_a_copy() {
     assert_eq!(corrupted(&frame, 60, 1), frame);
     assert_eq!(corrupted(&frame, 14, u32::MAX)[59], 1);
 }
+
+#[test]
+fn one_frame_of_each_period_is_lost_and_the_seed_says_which() {
+    let lost_at = |seed| -> Vec<usize> {
+        let all =
+            passages(&mut Link::new(Impairment { loss_period: 40, ..Impairment::default() }, seed), 400);
+        let lost = |p: &&Passage| p.deliveries().is_empty();
+        all.iter().enumerate().filter(|(_, p)| lost(p)).map(|(i, _)| i).collect()
+    };
+    let first = lost_at(1);
+    assert_eq!(first.len(), 10);
+    assert!(first.windows(2).all(|pair| pair[1] - pair[0] == 40), "{first:?}");
+    assert!((2..20).any(|seed| lost_at(seed) != first), "every seed loses the same frames");
+    assert!(!Impairment { loss_period: 40, ..Impairment::default() }.is_none());
+}

@@ -3,13 +3,21 @@
 use super::{Icmp, IcmpErrorKind, IcmpNotice, Input};
 use crate::frame::{CauseKind, DropReason, Outcome, TxFrame};
 use crate::ip::{Ip, PacketIn, PacketOut};
+use crate::socket::Sockets;
 use crate::stack::Context;
 use crate::wire::icmp::{self, kind, unreachable};
+use crate::wire::tcp;
 use core::net::{IpAddr, SocketAddr};
 
 impl Icmp {
     /// A message came in.
-    pub(crate) fn input(&mut self, cx: &mut Context, ip: &mut Ip, packet: &PacketIn) -> Input {
+    pub(crate) fn input(
+        &mut self,
+        cx: &mut Context,
+        ip: &mut Ip,
+        sockets: &mut Sockets,
+        packet: &PacketIn,
+    ) -> Input {
         let Some(header) = icmp::Header::parse(&packet.payload) else {
             return Input::Done(cx.drop(DropReason::IcmpMalformed));
         };
@@ -22,7 +30,7 @@ impl Icmp {
                 self.error(cx, ip, packet, &header)
             }
             // Source quench is obsolete (RFC 6633), and redirects are not believed: anybody can send them.
-            kind::ECHO_REPLY => Input::Done(cx.drop(DropReason::IcmpUnasked)),
+            kind::ECHO_REPLY => Input::Done(self.echo_reply(cx, sockets, packet, &header)),
             _ => Input::Done(cx.drop(DropReason::IcmpUnknownType)),
         }
     }
@@ -56,7 +64,7 @@ impl Icmp {
         };
         match ip.send(cx, &route, &out, frame) {
             Ok(()) => Outcome::Answered { with: "echo reply" },
-            Err(reason) => Outcome::Dropped(reason),
+            Err(reason) => cx.drop(reason),
         }
     }
 
@@ -75,15 +83,18 @@ impl Icmp {
         }
         let protocol = quote.header.protocol;
         let is_echo = protocol == icmp::PROTOCOL;
-        let (source_port, destination_port) = match icmp::Header::parse(quote.transport) {
-            Some(echo) if is_echo && echo.kind == kind::ECHO_REQUEST => (echo.ident(), 0),
+        let (ports, sequence) = match icmp::Header::parse(quote.transport) {
+            Some(echo) if is_echo && echo.kind == kind::ECHO_REQUEST => {
+                ((echo.ident(), 0), u32::from(echo.sequence()))
+            }
             _ if is_echo => return Input::Done(cx.drop(DropReason::IcmpUnmatched)),
-            _ => quote.ports(),
+            _ if protocol == tcp::PROTOCOL => (quote.ports(), quote.sequence()),
+            _ => (quote.ports(), 0),
         };
         let notice = IcmpNotice {
-            local: SocketAddr::new(IpAddr::V4(quote.header.source), source_port),
-            remote: SocketAddr::new(IpAddr::V4(quote.header.destination), destination_port),
-            sequence: if protocol == crate::wire::tcp::PROTOCOL { quote.sequence() } else { 0 },
+            local: SocketAddr::new(IpAddr::V4(quote.header.source), ports.0),
+            remote: SocketAddr::new(IpAddr::V4(quote.header.destination), ports.1),
+            sequence,
             kind,
             from: packet.source,
         };

@@ -13,24 +13,36 @@ mod echo;
 mod errors;
 mod input;
 mod report;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use echo::EchoSocket;
 pub(crate) use report::ErrorOut;
 
-use crate::socket::*;
+use crate::hash::KeyedMap;
+use crate::socket::SocketId;
 use crate::stack::{Config, Context};
-use core::fmt;
+use crate::udp::Arena;
 use core::net::{IpAddr, SocketAddr};
 
 /// ICMP's state.
 pub(crate) struct Icmp {
     allowance: report::Allowance,
+    /// Which echo socket has which identifier.
+    idents: KeyedMap<u16, SocketId>,
+    arena: Arena,
+    /// The default time to live.
     ttl: u8,
 }
 
 impl Icmp {
     pub(crate) fn new(config: &Config, cx: &mut Context) -> Icmp {
-        Icmp { allowance: report::Allowance::new(cx.now), ttl: config.ttl }
+        Icmp {
+            allowance: report::Allowance::new(cx.now),
+            idents: KeyedMap::with_hasher(cx.keys.maps),
+            arena: Arena::default(),
+            ttl: config.ttl,
+        }
     }
 }
 
@@ -50,7 +62,7 @@ pub(crate) struct IcmpNotice {
     /// for a local port, and none for a remote one.
     pub(crate) local: SocketAddr,
     pub(crate) remote: SocketAddr,
-    /// The quoted TCP sequence number; 0 on other protocols.
+    /// The quoted sequence number, TCP's or an echo request's; 0 on UDP.
     pub(crate) sequence: u32,
     pub(crate) kind: IcmpErrorKind,
     /// Who sent the error.

@@ -89,9 +89,16 @@ impl Icmp {
             tos: TOS_OF_ERRORS,
             dont_fragment: false,
         };
-        let sent = ip.send(cx, &route, &out, frame).is_ok();
-        cx.counters.icmp_errors_out += u64::from(sent);
-        sent
+        match ip.send(cx, &route, &out, frame) {
+            Ok(()) => {
+                cx.counters.icmp_errors_out += 1;
+                true
+            }
+            Err(reason) => {
+                cx.drop(reason);
+                false
+            }
+        }
     }
 }
 

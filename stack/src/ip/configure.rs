@@ -1,13 +1,14 @@
 //! Interfaces, addresses and routes: what is configured, and what follows from it.
 
 use super::ident::Idents;
+use super::reassembly::Reassembly;
 use super::routes::Routes;
 use super::{AddressKind, Ip, LinkLimits, RouteEntry, RouteOrigin};
-use crate::hash::KeyedMap;
 use crate::link::Link;
 use crate::socket::Errno;
 use crate::stack::{Cidr, Config, Context, InterfaceConfig, InterfaceId, MacAddr, Medium, Offloads};
 use core::net::{IpAddr, Ipv4Addr};
+use std::collections::VecDeque;
 
 impl Ip {
     /// The loopback interface exists from the start.
@@ -15,10 +16,12 @@ impl Ip {
         let mut ip = Ip {
             link: Link::new(cx.keys.maps),
             routes: Routes::new(cx.keys.maps),
-            locals: KeyedMap::with_hasher(cx.keys.maps),
+            locals: Vec::new(),
             generation: 0,
             forwarding: config.forwarding,
             idents: Idents::new(cx.keys.idents),
+            reassembly: Reassembly::new(cx.keys.maps),
+            news: VecDeque::new(),
         };
         let loopback = ip.link.add(InterfaceConfig {
             name: "lo".into(),
@@ -30,7 +33,7 @@ impl Ip {
             offloads: Offloads { tx_checksum: true, tso_max: 0, uso_max: 0 },
         });
         ip.link.add_address(cx, loopback, Cidr::new(Ipv4Addr::LOCALHOST, 8));
-        ip.locals.insert(Ipv4Addr::LOCALHOST, loopback);
+        ip.own(Ipv4Addr::LOCALHOST, loopback);
         ip
     }
 
@@ -70,7 +73,7 @@ impl Ip {
             return Err(Errno::EINVAL);
         }
         self.link.add_address(cx, id, cidr);
-        self.locals.insert(cidr.address, id);
+        self.own(cidr.address, id);
         self.generation = self.generation.wrapping_add(1);
         if cidr.prefix_len < 32 && id != InterfaceId::LOOPBACK {
             let connected = RouteEntry { origin: RouteOrigin::Connected, ..RouteEntry::on_link(cidr, id) };
@@ -86,7 +89,7 @@ impl Ip {
     /// Takes an address from its interface; the subnet's route goes with its last address.
     /// Errors: `EADDRNOTAVAIL` where it isn't ours.
     pub(crate) fn remove_address(&mut self, address: Ipv4Addr) -> Result<(), Errno> {
-        let id = self.locals.remove(&address).ok_or(Errno::EADDRNOTAVAIL)?;
+        let id = self.disown(address).ok_or(Errno::EADDRNOTAVAIL)?;
         let interface = self.link.interface(id).ok_or(Errno::EADDRNOTAVAIL)?;
         let removed = interface.addresses.iter().find(|own| own.address == address).copied();
         self.link.remove_address(id, address);
@@ -146,7 +149,7 @@ impl Ip {
     /// Whether an address is one of ours (any interface's, or loopback).
     pub(crate) fn is_local(&self, address: IpAddr) -> bool {
         match address {
-            IpAddr::V4(v4) => v4.is_loopback() || self.locals.contains_key(&v4),
+            IpAddr::V4(v4) => v4.is_loopback() || self.owner(v4).is_some(),
             IpAddr::V6(_) => false,
         }
     }
@@ -157,6 +160,23 @@ impl Ip {
         LinkLimits { tx_checksum: offloads.tx_checksum, tso_max: offloads.tso_max, uso_max: offloads.uso_max }
     }
 
+    /// The interface that has an address.
+    pub(super) fn owner(&self, address: Ipv4Addr) -> Option<InterfaceId> {
+        let at = self.locals.binary_search_by_key(&address, |&(own, _)| own).ok()?;
+        self.locals.get(at).map(|&(_, id)| id)
+    }
+
+    fn own(&mut self, address: Ipv4Addr, id: InterfaceId) {
+        if let Err(at) = self.locals.binary_search_by_key(&address, |&(own, _)| own) {
+            self.locals.insert(at, (address, id));
+        }
+    }
+
+    fn disown(&mut self, address: Ipv4Addr) -> Option<InterfaceId> {
+        let at = self.locals.binary_search_by_key(&address, |&(own, _)| own).ok()?;
+        Some(self.locals.remove(at).1)
+    }
+
     fn check_address(&self, cidr: Cidr) -> Result<(), Errno> {
         let kind = AddressKind::of(cidr.address);
         let names_no_host =
@@ -164,7 +184,7 @@ impl Ip {
         if cidr.prefix_len > 32 || !(kind.is_host() || kind == AddressKind::Loopback) || names_no_host {
             return Err(Errno::EINVAL);
         }
-        if self.locals.contains_key(&cidr.address) {
+        if self.owner(cidr.address).is_some() {
             return Err(Errno::EADDRINUSE);
         }
         Ok(())

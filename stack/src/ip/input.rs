@@ -1,7 +1,8 @@
 //! Packets that come in: header checks, martians, and whether they are for us.
 
+use super::reassembly::Fragment;
 use super::{AddressKind, Input, Ip, PacketIn};
-use crate::frame::{DropReason, RxFrame};
+use crate::frame::{DropReason, Outcome, RxFrame};
 use crate::stack::{Context, InterfaceId};
 use crate::wire::ipv4;
 use bytes::Bytes;
@@ -27,7 +28,6 @@ impl Arrived<'_> {
             source: IpAddr::V4(self.header.source),
             destination: IpAddr::V4(self.header.destination),
             protocol: self.header.protocol,
-            ttl: self.header.ttl,
             tos: self.header.tos,
             broadcast: broadcast || self.link_broadcast,
             payload: self.bytes.slice(header_len..),
@@ -74,7 +74,7 @@ impl Ip {
             }
             For::Us => self.local(cx, &arrived, false),
             For::AllOfUs => self.local(cx, &arrived, true),
-            For::Others => Input::Done(cx.drop(DropReason::IpNotForUs)),
+            For::Others => self.forward(cx, &arrived),
         }
     }
 
@@ -95,7 +95,7 @@ impl Ip {
             AddressKind::Unspecified => header.destination == Ipv4Addr::BROADCAST,
             kind => kind.is_host() && !interface.is_broadcast(header.source),
         };
-        if !source_can_be || self.locals.contains_key(&header.source) {
+        if !source_can_be || self.owner(header.source).is_some() {
             return Err(DropReason::IpMartianSource);
         }
         match AddressKind::of(header.destination) {
@@ -119,10 +119,22 @@ impl Ip {
 
     /// The packet is for this machine.
     fn local(&mut self, cx: &mut Context, arrived: &Arrived<'_>, broadcast: bool) -> Input {
-        if arrived.header.is_fragment() {
-            return Input::Done(cx.drop(DropReason::ReassemblyFull));
+        let packet = arrived.packet(broadcast);
+        if !arrived.header.is_fragment() {
+            return Input::Deliver(packet);
         }
-        Input::Deliver(arrived.packet(broadcast))
+        let (fragment, evicted) = self.reassembly.add(cx.now, &arrived.header, packet);
+        for _ in 0..evicted {
+            cx.drop(DropReason::ReassemblyFull);
+        }
+        match fragment {
+            Fragment::Whole(packet) => {
+                cx.counters.reassembled += 1;
+                Input::Deliver(*packet)
+            }
+            Fragment::Waits => Input::Done(Outcome::Reassembling),
+            Fragment::Refused(reason) => Input::Done(cx.drop(reason)),
+        }
     }
 }
 

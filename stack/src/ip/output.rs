@@ -1,11 +1,13 @@
 //! Packets that go out: the header, the next hop, and who may send when.
 
-use super::{Ip, News, NextHop, PacketOut, Route, Sender};
-use crate::frame::{DropReason, TxFrame};
+use super::{Ip, News, NextHop, PacketIn, PacketOut, Route, Sender};
+use crate::frame::{DropReason, RxChecksum, TxFrame};
+use crate::icmp::ErrorOut;
 use crate::link::{Failure, Resolution, Turn};
 use crate::stack::{Context, InterfaceId};
 use crate::time::Instant;
-use crate::wire::ipv4;
+use crate::wire::{checksum, ipv4};
+use bytes::Bytes;
 use core::net::{IpAddr, Ipv4Addr};
 
 impl Ip {
@@ -23,11 +25,17 @@ impl Ip {
     /// interface's ready queue when the address is known; when the next hop doesn't answer, the failure is reported to
     /// its protocol ([`News::Unreachable`]).
     pub(crate) fn resolve(&mut self, cx: &mut Context, route: &Route, sender: Sender) -> NextHop {
-        match self.link.resolve(cx, route.interface, route.next_hop, sender) {
-            Resolution::Known(_) => NextHop::Ready,
-            Resolution::Waiting => NextHop::Waiting,
-            Resolution::Failed => NextHop::Unreachable,
-        }
+        self.link.resolve(cx, route.interface, route.next_hop, Some(sender)).into()
+    }
+
+    /// As [`Ip::resolve`], but nobody is told when the address is known.
+    pub(crate) fn look(&mut self, cx: &mut Context, route: &Route) -> NextHop {
+        self.link.resolve(cx, route.interface, route.next_hop, None).into()
+    }
+
+    /// Whether [`Ip::send`] would take so many more packets for this route.
+    pub(crate) fn has_room(&self, route: &Route, packets: usize) -> bool {
+        self.link.has_room(route.interface, route.next_hop, packets)
     }
 
     /// A transport made progress through this next hop, so it needs no ARP to be known to be there
@@ -40,7 +48,7 @@ impl Ip {
     /// The next hop must be [`NextHop::Ready`], and the packet must fit the route's MTU.
     pub(crate) fn finish(
         &mut self,
-        cx: &mut Context,
+        _cx: &mut Context,
         route: &Route,
         packet: &PacketOut,
         frame: &mut TxFrame,
@@ -50,7 +58,7 @@ impl Ip {
     }
 
     /// Queues a packet that belongs to no sender (a RST, an ICMP message): bounded; waits for ARP if it must.
-    /// A drop is counted here, so that the caller may ignore it.
+    /// A drop is for the caller to count.
     pub(crate) fn send(
         &mut self,
         cx: &mut Context,
@@ -58,24 +66,52 @@ impl Ip {
         packet: &PacketOut,
         mut frame: TxFrame,
     ) -> Result<(), DropReason> {
+        let (interface, next_hop) = (route.interface, route.next_hop);
+        let fits = frame.len() + ipv4::HEADER_BYTES <= usize::from(route.mtu);
+        if !fits && packet.dont_fragment {
+            return Err(DropReason::FragmentationNeeded);
+        }
+        if !fits {
+            checksum::complete(&mut frame);
+        }
         self.header(packet).emit(&mut frame);
-        self.link.output(cx, route.interface, route.next_hop, frame).map(|_| ())
+        match fits {
+            true => self.link.output(cx, interface, next_hop, frame).map(|_| ()),
+            false => self.output_fragments(cx, interface, next_hop, route.mtu, &frame).map(|_| ()),
+        }
     }
 
     /// What happened below since the last call, one piece at a time.
     pub(crate) fn next_news(&mut self) -> Option<News> {
-        match self.link.next_failure()? {
-            Failure::Sender(sender) => Some(News::Unreachable(sender)),
-            Failure::Packet(_) => None,
+        if let Some(news) = self.news.pop_front() {
+            return Some(news);
+        }
+        loop {
+            match self.link.next_failure()? {
+                Failure::Sender(sender) => return Some(News::Unreachable(sender)),
+                Failure::Packet(frame) => {
+                    if let Some(packet) = given_up(&frame) {
+                        return Some(News::Report { packet, error: ErrorOut::HostUnreachable });
+                    }
+                }
+            }
         }
     }
 
     pub(crate) fn handle_timeout(&mut self, cx: &mut Context) {
         self.link.handle_timeout(cx);
+        while let Some(first) = self.reassembly.time_out(cx.now) {
+            cx.drop(DropReason::ReassemblyTimeout);
+            // RFC 792: "If fragment zero is not available then no time exceeded need be sent at all."
+            if let Some(packet) = first {
+                let (packet, error) = (Box::new(packet), ErrorOut::ReassemblyTimeExceeded);
+                self.news.push_back(News::Report { packet, error });
+            }
+        }
     }
 
     pub(crate) fn next_timeout(&self) -> Option<Instant> {
-        self.link.next_timeout()
+        [self.link.next_timeout(), self.reassembly.next_timeout()].into_iter().flatten().min()
     }
 
     /// The header of a packet of ours.
@@ -97,6 +133,35 @@ impl Ip {
             protocol: packet.protocol,
             source,
             destination,
+        }
+    }
+}
+
+/// A packet that waited for its next hop in vain, as ICMP wants it.
+fn given_up(frame: &TxFrame) -> Option<Box<PacketIn>> {
+    let bytes = Bytes::from(frame.to_vec());
+    let header = ipv4::Header::parse_quoted(&bytes).ok()?;
+    let header_len = usize::from(header.header_len);
+    Some(Box::new(PacketIn {
+        interface: InterfaceId::LOOPBACK,
+        source: IpAddr::V4(header.source),
+        destination: IpAddr::V4(header.destination),
+        protocol: header.protocol,
+        tos: header.tos,
+        broadcast: false,
+        payload: bytes.slice(header_len..),
+        checksum: RxChecksum::Unverified,
+        gso: None,
+        header: bytes.slice(..header_len),
+    }))
+}
+
+impl From<Resolution> for NextHop {
+    fn from(resolution: Resolution) -> NextHop {
+        match resolution {
+            Resolution::Known(_) => NextHop::Ready,
+            Resolution::Waiting => NextHop::Waiting,
+            Resolution::Failed => NextHop::Unreachable,
         }
     }
 }

@@ -83,7 +83,7 @@ impl Ip {
         interface: Option<InterfaceId>,
     ) -> Result<&Interface, Errno> {
         interface
-            .or_else(|| source.and_then(|source| self.locals.get(&source).copied()))
+            .or_else(|| source.and_then(|source| self.owner(source)))
             .or_else(|| self.routes.lookup(to, None).map(|route| route.interface))
             .and_then(|id| self.link.interface(id))
             .or_else(|| self.link.interfaces().get(1))

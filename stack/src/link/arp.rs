@@ -122,15 +122,19 @@ impl Link {
         packet.emit(&mut frame);
         let source = packet.sender_mac;
         ethernet::Header { destination: to, source, ethertype: ethernet::ETHERTYPE_ARP }.emit(&mut frame);
-        // A packet that finds the queue full is counted, and asked for again by whoever needs it.
-        let _ = self.push(cx, id, frame);
+        self.push(cx, id, frame);
     }
 
     /// A neighbour is known: what waited for it goes its way.
     fn release(&mut self, cx: &mut Context, id: InterfaceId, mac: MacAddr, released: Released) {
-        for mut frame in released.parked {
-            self.ethernet_header(id, mac, &mut frame);
-            let _ = self.push(cx, id, frame); // Counted where the queue is full.
+        if !released.parked.is_empty() {
+            for mut frame in released.parked {
+                self.ethernet_header(id, mac, &mut frame);
+                self.push(cx, id, frame);
+            }
+            if let Some(interface) = self.interface_mut(id) {
+                interface.hurry();
+            }
         }
         for sender in released.waiting {
             self.ready(id, sender);

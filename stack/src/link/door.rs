@@ -94,7 +94,7 @@ impl Link {
         cx: &mut Context,
         id: InterfaceId,
         next_hop: IpAddr,
-        sender: Sender,
+        sender: Option<Sender>,
     ) -> Resolution {
         if let Some(mac) = self.unasked_mac(id, next_hop) {
             return Resolution::Known(mac);
@@ -121,7 +121,7 @@ impl Link {
     }
 
     /// Sends a packet that nobody would make again: it is queued, or parked until its next hop is known. A drop is
-    /// counted here.
+    /// for the caller to count.
     pub(crate) fn output(
         &mut self,
         cx: &mut Context,
@@ -134,21 +134,24 @@ impl Link {
             Some(mac) => Ok((Some(mac), None)),
             None => self.neighbours.resolve_or_park(cx.now, id, next_hop, &mut frame),
         };
-        let (mac, ask) = mac.inspect_err(|&reason| {
-            cx.drop(reason);
-        })?;
+        let (mac, ask) = mac?;
         if let Some(ask) = ask {
             self.arp_request(cx, ask);
         }
         let (Some(mut frame), Some(mac)) = (frame, mac) else { return Ok(Sent::Parked) };
         self.ethernet_header(id, mac, &mut frame);
-        self.push(cx, id, frame).map(|()| Sent::Queued)
+        self.interface_mut(id).ok_or(DropReason::InterfaceDown)?.push(frame)?;
+        Ok(Sent::Queued)
     }
 
-    /// Whether [`Link::output`] would take another packet for this next hop.
-    pub(crate) fn has_room(&self, id: InterfaceId, next_hop: IpAddr, frames: usize) -> bool {
-        self.interface(id).is_some_and(|interface| interface.egress_room() >= frames.min(EGRESS_MAX))
-            && self.neighbours.has_room(id, next_hop)
+    /// Whether [`Link::output`] would take so many more packets for this next hop.
+    pub(crate) fn has_room(&self, id: InterfaceId, next_hop: IpAddr, packets: usize) -> bool {
+        let is_known = self.unasked_mac(id, next_hop).or_else(|| self.neighbours.mac(id, next_hop)).is_some();
+        match is_known {
+            // What can never fit is let through, to be dropped by name.
+            true => self.interface(id).is_some_and(|i| i.egress_room() >= packets.min(EGRESS_MAX)),
+            false => self.neighbours.has_room(id, next_hop, packets),
+        }
     }
 
     /// A transport made progress through a next hop.
@@ -205,17 +208,12 @@ impl Link {
         self.neighbours.list()
     }
 
-    /// Queues a complete frame; a drop is counted.
-    pub(super) fn push(
-        &mut self,
-        cx: &mut Context,
-        id: InterfaceId,
-        frame: TxFrame,
-    ) -> Result<(), DropReason> {
+    /// Queues a complete frame of the link's own, or counts its drop.
+    pub(super) fn push(&mut self, cx: &mut Context, id: InterfaceId, frame: TxFrame) {
         let pushed = self.interface_mut(id).map_or(Err(DropReason::InterfaceDown), |i| i.push(frame));
-        pushed.inspect_err(|&reason| {
+        if let Err(reason) = pushed {
             cx.drop(reason);
-        })
+        }
     }
 
     /// Writes the link header, where the medium has one.

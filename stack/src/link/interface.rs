@@ -22,6 +22,9 @@ pub(crate) struct Interface {
     egress: VecDeque<TxFrame>,
     /// Whose turn it is where both have something.
     senders_turn: bool,
+    /// How many frames of the egress queue go before any sender: packets that were parked, so that what was sent
+    /// after them does not overtake them.
+    express: usize,
 }
 
 /// What went through an interface.
@@ -62,6 +65,7 @@ impl Interface {
             ready: VecDeque::new(),
             egress: VecDeque::new(),
             senders_turn: false,
+            express: 0,
         }
     }
 
@@ -75,6 +79,11 @@ impl Interface {
         }
         self.egress.push_back(frame);
         Ok(())
+    }
+
+    /// What is in the egress queue now goes before any sender.
+    pub(super) fn hurry(&mut self) {
+        self.express = self.egress.len();
     }
 
     /// Frames that the egress queue still takes.
@@ -93,9 +102,10 @@ impl Interface {
 
     /// Alternates between the egress queue and the senders, so that neither starves the other.
     pub(super) fn pull(&mut self, frame: &mut TxFrame) -> Turn {
-        if (!self.senders_turn || self.ready.is_empty())
+        if (self.express > 0 || !self.senders_turn || self.ready.is_empty())
             && let Some(queued) = self.egress.pop_front()
         {
+            self.express = self.express.saturating_sub(1);
             self.senders_turn = true;
             *frame = queued;
             return Turn::Frame;

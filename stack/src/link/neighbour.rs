@@ -65,7 +65,7 @@ pub(super) struct Entry {
     retries: u8,
     /// Set by use, cleared by the search for an entry to evict.
     pub(super) used: bool,
-    /// Those who are told when it is known. Each sender is here at most once, since it waits for one next hop.
+    /// Those who are told when it is known. A sender that waits is in no ready queue, so it is here once.
     pub(super) waiting: Vec<Sender>,
     /// Packets that nobody would make again, without their link header.
     pub(super) parked: VecDeque<TxFrame>,

@@ -59,13 +59,13 @@ impl Neighbours {
         }
     }
 
-    /// A sender wants to send to a next hop; it is kept if it has to wait.
+    /// Somebody wants to send to a next hop; a sender is kept if it has to wait.
     pub(super) fn resolve(
         &mut self,
         now: Instant,
         interface: InterfaceId,
         address: IpAddr,
-        sender: Sender,
+        sender: Option<Sender>,
     ) -> Result<(Resolution, Option<Ask>), DropReason> {
         let index = self.find_or_insert(interface, address)?;
         let (usable, ask) = self.change(index, |entry| entry.touch(now));
@@ -73,10 +73,7 @@ impl Neighbours {
             Use::Known(mac) => Resolution::Known(mac),
             Use::Failed => Resolution::Failed,
             Use::Unknown => {
-                let waiting = &mut self.entries[index].waiting;
-                if !waiting.contains(&sender) {
-                    waiting.push(sender);
-                }
+                self.entries[index].waiting.extend(sender);
                 Resolution::Waiting
             }
         };
@@ -106,9 +103,10 @@ impl Neighbours {
         Ok((None, ask))
     }
 
-    /// Whether another packet could be parked for a next hop.
-    pub(super) fn has_room(&self, interface: InterfaceId, address: IpAddr) -> bool {
-        self.find(interface, address).is_none_or(|index| self.entries[index].parked.len() < PARKED_MAX)
+    /// Whether so many more packets could be parked for a next hop.
+    pub(super) fn has_room(&self, interface: InterfaceId, address: IpAddr, packets: usize) -> bool {
+        let parked = self.find(interface, address).map_or(0, |index| self.entries[index].parked.len());
+        parked + packets <= PARKED_MAX
     }
 
     /// The link address of a neighbour that [`Neighbours::resolve`] has just said to be known.

@@ -1,8 +1,10 @@
 //! ARP between machines: resolution, time-outs, conflicts, announcements, and the table's bound.
 
-use super::neighbours::NEIGHBOURS_MAX;
+use super::interface::EGRESS_MAX;
+use super::neighbours::{NEIGHBOURS_MAX, PARKED_MAX};
 use super::*;
 use crate::frame::{DropReason, TxFrame};
+use crate::socket::{Errno, OptionName, SocketId, SocketOption};
 use crate::stack::{InterfaceId, MacAddr};
 use crate::testing::{Net, cidr, mac};
 use crate::time::Duration;
@@ -143,4 +145,128 @@ fn the_table_is_bounded_and_keeps_what_is_in_use() {
         net.run();
     }
     assert_eq!(net.machines[0].neighbours().len(), NEIGHBOURS_MAX);
+}
+
+/// A pair in which the first machine has just resolved the second.
+fn resolved() -> (Net, SocketId) {
+    let mut net = Net::pair();
+    net.advance(Duration::from_secs(3));
+    let server = net.udp(1, "0.0.0.0:7");
+    let client = net.udp(0, "0.0.0.0:1000");
+    net.connect(0, client, "10.0.0.2:7").unwrap();
+    net.send(0, client, b"x").unwrap();
+    net.run();
+    net.recv(1, server).unwrap();
+    assert_eq!(state(&net, B), Some(NeighbourState::Reachable));
+    net.take_causes();
+    (net, client)
+}
+
+const PROBES: &str = "0 checks that neighbour 10.0.0.2 is still there";
+
+#[test]
+fn a_stale_neighbour_is_used_then_probed() {
+    let (mut net, client) = resolved();
+    net.advance(Duration::from_secs(31));
+    net.send(0, client, b"x").unwrap();
+    net.run();
+    assert_eq!(state(&net, B), Some(NeighbourState::Delay));
+    assert_eq!(net.take_causes(), ["0 a program's datagram"], "no ARP before it is sent");
+    net.advance(Duration::from_millis(4_999));
+    assert!(net.take_causes().is_empty());
+    net.advance(Duration::from_millis(1));
+    assert_eq!(net.take_causes(), [PROBES, "1 answers an ARP request"]);
+    assert_eq!(state(&net, B), Some(NeighbourState::Reachable));
+    // What is not used is not probed, however long.
+    net.advance(Duration::from_secs(3600));
+    assert!(net.take_causes().is_empty());
+}
+
+#[test]
+fn probes_go_to_the_neighbour_itself_and_end_in_failure() {
+    let (mut net, client) = resolved();
+    net.advance(Duration::from_secs(31));
+    net.lose = Box::new(|_| true);
+    net.send(0, client, b"x").unwrap();
+    net.advance(Duration::from_secs(5));
+    assert_eq!(state(&net, B), Some(NeighbourState::Probe));
+    assert_eq!(net.sent[1].bytes[..6], mac(1, 1).0);
+    net.advance(Duration::from_millis(2_999));
+    assert_eq!(net.take_causes()[1..], [PROBES, PROBES, PROBES]);
+    assert_eq!(state(&net, B), Some(NeighbourState::Probe));
+    net.advance(Duration::from_millis(1));
+    assert_eq!(state(&net, B), Some(NeighbourState::Failed));
+    net.send(0, client, b"x").unwrap();
+    net.run();
+    assert_eq!(net.recv(0, client), Err(Errno::EHOSTUNREACH));
+}
+
+#[test]
+fn progress_upstairs_makes_probes_needless() {
+    let (mut net, client) = resolved();
+    net.advance(Duration::from_secs(31));
+    net.send(0, client, b"x").unwrap();
+    net.run();
+    assert_eq!(state(&net, B), Some(NeighbourState::Delay));
+    let now = net.now;
+    net.machines[0].ip.confirm(now, ETH, B.parse().unwrap());
+    assert_eq!(state(&net, B), Some(NeighbourState::Reachable));
+    net.take_causes();
+    net.advance(Duration::from_secs(20));
+    assert!(net.take_causes().is_empty());
+}
+
+#[test]
+fn a_neighbour_that_moves_is_followed() {
+    let (mut net, client) = resolved();
+    let moved = arp(arp::Operation::Request, stranger(7), B, MacAddr::default(), B);
+    assert_eq!(net.inject((0, ETH), &moved), Outcome::Learned { what: "ARP request" });
+    assert_eq!(state(&net, B), Some(NeighbourState::Stale));
+    net.send(0, client, b"x").unwrap();
+    net.run();
+    assert_eq!(net.sent[0].bytes[..6], stranger(7).0);
+}
+
+#[test]
+fn parked_packets_are_bounded() {
+    let mut net = alone();
+    let client = net.udp(0, "0.0.0.0:1000");
+    net.set(0, client, SocketOption::SendBuffer(1 << 20));
+    for _ in 0..PARKED_MAX + 10 {
+        net.send_to(0, client, b"x", "10.0.0.2:7").unwrap();
+    }
+    net.run();
+    assert!(net.machines[0].readiness(client).unwrap().writable);
+    let left = net.machines[0].option(client, OptionName::OutQueue);
+    assert_eq!(left, Ok(SocketOption::OutQueue(10)), "what can't be parked waits in its socket");
+}
+
+#[test]
+fn control_and_senders_take_turns() {
+    let (mut net, client) = resolved();
+    let now = net.now;
+    for _ in 0..3 {
+        net.send(0, client, b"data").unwrap();
+        let request = arp(arp::Operation::Request, mac(1, 1), B, MacAddr::default(), "10.0.0.1");
+        net.inject((0, ETH), &request);
+    }
+    let mut frame = TxFrame::default();
+    let mut order = Vec::new();
+    while net.machines[0].poll_transmit(now, ETH, &mut frame) {
+        order.push(frame.cause.to_string());
+    }
+    order.dedup();
+    assert_eq!(order.len(), 6, "they alternate: {order:?}");
+}
+
+#[test]
+fn the_egress_queue_is_bounded() {
+    let (mut net, _) = resolved();
+    let request = arp(arp::Operation::Request, mac(1, 1), B, MacAddr::default(), "10.0.0.1");
+    for _ in 0..EGRESS_MAX + 5 {
+        net.inject((0, ETH), &request);
+    }
+    assert_eq!(net.drops(0, DropReason::EgressFull), 5);
+    net.run();
+    assert_eq!(net.sent.len(), EGRESS_MAX);
 }

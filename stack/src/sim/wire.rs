@@ -26,6 +26,8 @@ pub struct Wire {
     pub queue_bytes_max: usize,
     /// Probability that a frame is lost.
     pub loss: f64,
+    /// Of so many frames exactly one is lost, always the same distance apart; 0 for none.
+    pub loss_period: u64,
     /// Probability that a frame comes out twice.
     pub duplicate: f64,
     /// Probability that a bit of a frame is flipped, behind its link header.
@@ -49,6 +51,7 @@ impl Default for Wire {
             rate_bits_per_s: none.rate_bits_per_s,
             queue_bytes_max: none.queue_bytes_max,
             loss: none.loss,
+            loss_period: none.loss_period,
             duplicate: none.duplicate,
             corrupt: none.corrupt,
             reorder: none.reorder,
@@ -63,6 +66,7 @@ impl From<&Wire> for Impairment {
     fn from(wire: &Wire) -> Impairment {
         Impairment {
             loss: wire.loss,
+            loss_period: wire.loss_period,
             duplicate: wire.duplicate,
             corrupt: wire.corrupt,
             reorder: wire.reorder,

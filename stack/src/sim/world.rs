@@ -393,7 +393,12 @@ impl Net {
     fn transmit(&mut self, now: Instant, machine: u32, interface: InterfaceId, core: &mut Core) {
         let Some(lane) = self.places[machine as usize].lanes[usize::from(interface.0)] else { return };
         while core.stack.poll_transmit(now, interface, &mut self.frame) {
-            debug_assert!(self.frame.gso.is_none(), "simulated interfaces ask for no super-frames");
+            // A stack that makes one although the interface said that it can't would lose it on a real device.
+            assert!(
+                self.frame.gso.is_none(),
+                "a super-frame for an interface without offloads: {}",
+                self.frame.cause
+            );
             let frame = RxFrame { id: self.frame.id, ..RxFrame::new(self.frame.completed()) };
             self.send(now, lane, &frame);
         }

@@ -4,10 +4,9 @@ use super::{
     Errno, Kind, OptionName, Readiness, RecvFlags, SendFlags, Shutdown, SocketEvent, SocketId, SocketKind,
     SocketOption,
 };
-use crate::icmp::EchoSocket;
 use crate::stack::Stack;
 use crate::time::Instant;
-use crate::udp::UdpSocket;
+use crate::udp::ErrorQueueEntry;
 use core::net::SocketAddr;
 
 impl Stack {
@@ -15,8 +14,8 @@ impl Stack {
     pub fn socket(&mut self, kind: SocketKind) -> Result<SocketId, Errno> {
         let kind = match kind {
             SocketKind::Stream => Kind::Tcp(Box::new(self.tcp.socket())),
-            SocketKind::Datagram => Kind::Udp(Box::new(UdpSocket::new())),
-            SocketKind::Echo => Kind::Echo(Box::new(EchoSocket::new())),
+            SocketKind::Datagram => Kind::Udp(Box::new(self.udp.socket())),
+            SocketKind::Echo => Kind::Echo(Box::new(self.icmp.socket())),
         };
         self.sockets.insert(kind)
     }
@@ -142,7 +141,7 @@ impl Stack {
         self.cx.now = now;
         match self.sockets.kind(id)? {
             Kind::Tcp(_) => self.tcp.close(&mut self.cx, &mut self.ip, &mut self.sockets, id),
-            Kind::Udp(_) => self.udp.close(&mut self.cx, &mut self.sockets, id),
+            Kind::Udp(_) => self.udp.close(&mut self.cx, &mut self.ip, &mut self.sockets, id),
             Kind::Echo(_) => self.icmp.close(&mut self.cx, &mut self.sockets, id),
         }
     }
@@ -190,6 +189,17 @@ impl Stack {
             Kind::Tcp(_) => self.tcp.take_error(&mut self.sockets, id),
             Kind::Udp(socket) => Ok(socket.take_error()),
             Kind::Echo(socket) => Ok(socket.take_error()),
+        }
+    }
+
+    /// Takes the oldest error about a datagram that a UDP or echo socket sent (`MSG_ERRQUEUE`), unconnected ones'
+    /// too: traceroute lives on these. While there are some, the socket's readiness says `priority`.
+    /// Errors: `EOPNOTSUPP` on streams.
+    pub fn recv_error(&mut self, id: SocketId) -> Result<Option<ErrorQueueEntry>, Errno> {
+        match self.sockets.kind_mut(id)? {
+            Kind::Udp(socket) => Ok(socket.datagrams.take_error_entry()),
+            Kind::Echo(socket) => Ok(socket.datagrams.take_error_entry()),
+            Kind::Tcp(_) => Err(Errno::EOPNOTSUPP),
         }
     }
 

@@ -10,13 +10,15 @@
 mod calls;
 mod errno;
 mod options;
+mod summary;
 mod table;
 
 use core::fmt;
 
 pub use errno::Errno;
 pub use options::{CongestionState, Linger, OptionName, SocketOption, TcpInfo, TcpState};
-pub(crate) use table::{Entry, Kind, Sockets};
+pub use summary::SocketSummary;
+pub(crate) use table::{Kind, Sockets};
 
 /// Names an open socket. A closed socket's id is never mistaken for a later one's.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -95,7 +97,7 @@ pub struct Readiness {
     pub hangup: bool,
     /// `POLLERR`: an error is pending.
     pub error: bool,
-    /// `POLLPRI`: urgent data.
+    /// `POLLPRI`: urgent data, or errors about sent datagrams ([`crate::Stack::recv_error`]).
     pub priority: bool,
 }
 

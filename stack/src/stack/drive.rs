@@ -85,10 +85,12 @@ impl Stack {
                 }
                 outcome
             }
-            wire::icmp::PROTOCOL => match self.icmp.input(&mut self.cx, &mut self.ip, &packet) {
-                icmp::Input::Done(outcome) => outcome,
-                icmp::Input::Notice { protocol, notice } => self.notice(protocol, &notice),
-            },
+            wire::icmp::PROTOCOL => {
+                match self.icmp.input(&mut self.cx, &mut self.ip, &mut self.sockets, &packet) {
+                    icmp::Input::Done(outcome) => outcome,
+                    icmp::Input::Notice { protocol, notice } => self.notice(protocol, &notice),
+                }
+            }
             _ => {
                 let outcome = self.cx.drop(DropReason::UnknownProtocol);
                 let error = icmp::ErrorOut::ProtocolUnreachable;
@@ -103,6 +105,8 @@ impl Stack {
         let (cx, sockets) = (&mut self.cx, &mut self.sockets);
         match protocol {
             wire::tcp::PROTOCOL => self.tcp.icmp_error(cx, &mut self.ip, sockets, notice),
+            wire::udp::PROTOCOL => self.udp.icmp_error(cx, sockets, notice),
+            wire::icmp::PROTOCOL => self.icmp.icmp_error(cx, sockets, notice),
             _ => cx.drop(DropReason::IcmpUnmatched),
         }
     }
@@ -113,7 +117,8 @@ impl Stack {
             let (cx, ip, sockets) = (&mut self.cx, &mut self.ip, &mut self.sockets);
             match news {
                 News::Unreachable(Sender::Tcp(id)) => self.tcp.unreachable(cx, ip, sockets, id),
-                News::Unreachable(_) => {}
+                News::Unreachable(Sender::Udp(id)) => self.udp.unreachable(cx, ip, sockets, id),
+                News::Unreachable(Sender::Echo(id)) => self.icmp.unreachable(cx, ip, sockets, id),
                 News::Report { packet, error } => {
                     self.icmp.report(cx, ip, &packet, error);
                 }
@@ -133,7 +138,8 @@ impl Stack {
             let (cx, ip, sockets) = (&mut self.cx, &mut self.ip, &mut self.sockets);
             let pulled = match sender {
                 Sender::Tcp(id) => self.tcp.transmit(cx, ip, sockets, id, frame),
-                Sender::Udp(_) | Sender::Echo(_) => Pulled::Nothing,
+                Sender::Udp(id) => self.udp.transmit(cx, ip, sockets, interface, id, frame),
+                Sender::Echo(id) => self.icmp.transmit(cx, ip, sockets, interface, id, frame),
             };
             match pulled {
                 Pulled::Frame { more } => {

@@ -1,7 +1,8 @@
 //! Whole machines: pings over a link and over the loopback, and bytes that nobody would send.
 
 use super::*;
-use crate::frame::{DropReason, Outcome, RxFrame, TxFrame};
+use crate::frame::{DropReason, Gso, GsoKind, Outcome, RxChecksum, RxFrame, TxFrame};
+use crate::socket::{Errno, SocketKind};
 use crate::testing::Net;
 use crate::time::Duration;
 use crate::wire::{captured, icmp, ipv4};
@@ -147,31 +148,167 @@ fn martians_are_dropped() {
     assert_eq!(send("10.0.0.2", "10.0.0.1"), Outcome::Answered { with: "echo reply" });
 }
 
+/// Carries `data` over TCP from `a` to `to`, where `b` listens; returns what came.
+fn transfer(net: &mut Net, a: usize, b: usize, to: &str, data: &[u8]) -> Vec<u8> {
+    let listener = net.socket(b, SocketKind::Stream);
+    net.machines[b].bind(listener, to.parse().unwrap()).unwrap();
+    net.machines[b].listen(net.now, listener, 5).unwrap();
+    let client = net.socket(a, SocketKind::Stream);
+    assert_eq!(net.connect(a, client, to), Err(Errno::EINPROGRESS));
+    net.run();
+    let (server, _) = net.machines[b].accept(net.now, listener).unwrap();
+    let (mut sent, mut received) = (0, Vec::new());
+    for _ in 0..10_000 {
+        if sent < data.len() {
+            sent += net.send(a, client, &data[sent..]).unwrap_or(0);
+        }
+        net.advance(Duration::from_millis(1));
+        while let Ok((bytes, _)) = net.recv(b, server) {
+            received.extend(bytes);
+        }
+        if received.len() >= data.len() {
+            break;
+        }
+    }
+    for (machine, id) in [(a, client), (b, server), (b, listener)] {
+        net.machines[machine].close(net.now, id).unwrap();
+    }
+    net.advance(Duration::from_secs(1));
+    received
+}
+
+fn bytes(len: u32) -> Vec<u8> {
+    (0..len).map(|i| (i * 7 / 8) as u8).collect()
+}
+
+#[test]
+fn tcp_over_a_link() {
+    let mut net = Net::pair();
+    let data = bytes(300_000);
+    assert!(transfer(&mut net, 0, 1, "10.0.0.2:80", &data) == data);
+    assert_eq!(net.super_frames, 0);
+}
+
+#[test]
+fn tcp_over_the_loopback() {
+    let mut net = Net::pair();
+    let data = bytes(300_000);
+    for to in ["127.0.0.1:80", "10.0.0.1:81"] {
+        assert!(transfer(&mut net, 0, 0, to, &data) == data, "{to}");
+    }
+    assert!(net.sent.iter().all(|sent| sent.bytes[12..14] == [8, 6]), "nothing but ARP leaves");
+}
+
+#[test]
+fn tcp_over_links_that_segment_and_checksum() {
+    let mut net = Net::new();
+    let (a, b) = (net.machine(), net.machine());
+    let offloads = |config: &mut InterfaceConfig| {
+        config.offloads = Offloads { tx_checksum: true, tso_max: 65_000, uso_max: 0 };
+    };
+    let ends = [
+        net.interface_with(a, &["10.0.0.1/24"], offloads),
+        net.interface_with(b, &["10.0.0.2/24"], offloads),
+    ];
+    net.link(&ends);
+    let data = bytes(300_000);
+    assert!(transfer(&mut net, 0, 1, "10.0.0.2:80", &data) == data);
+    assert!(net.super_frames > 0, "there were super-frames to segment");
+}
+
+#[test]
+fn a_full_loopback_drops_by_name() {
+    let mut net = Net::pair();
+    for _ in 0..600 {
+        let machine = &mut net.machines[0];
+        let route = machine.ip.route("127.0.0.1".parse().unwrap(), None, None, false).unwrap();
+        let packet = crate::ip::PacketOut {
+            source: route.source,
+            destination: route.next_hop,
+            protocol: icmp::PROTOCOL,
+            ttl: 64,
+            tos: 0,
+            dont_fragment: false,
+        };
+        if let Err(reason) = machine.ip.send(&mut machine.cx, &route, &packet, TxFrame::default()) {
+            assert_eq!(reason, DropReason::LoopbackFull);
+            return;
+        }
+    }
+    panic!("the loopback takes anything");
+}
+
+/// A router with open sockets of each kind, as much of a target as there can be.
+fn target() -> (Net, usize) {
+    let mut net = Net::new();
+    let b = net.machine();
+    net.interface_with(b, &["10.9.0.2/24"], |config| {
+        config.mac = MacAddr([0x86, 0x21, 0x83, 0xa5, 0x16, 0x16]);
+    });
+    net.interface(b, &["10.8.0.1/24"]);
+    net.machines[b].set_forwarding(true);
+    net.udp(b, "0.0.0.0:9999");
+    let echo = net.socket(b, SocketKind::Echo);
+    net.machines[b].bind(echo, "0.0.0.0:9612".parse().unwrap()).unwrap();
+    let listener = net.socket(b, SocketKind::Stream);
+    net.machines[b].bind(listener, "0.0.0.0:7000".parse().unwrap()).unwrap();
+    net.machines[b].listen(net.now, listener, 5).unwrap();
+    (net, b)
+}
+
+/// Makes a damaged IPv4 header's checksum right again, so that the damage gets further.
+fn repair(frame: &mut [u8]) {
+    let header_len = usize::from(frame.get(14).copied().unwrap_or(0) & 15) * 4;
+    if let Some(header) = frame.get_mut(14..14 + header_len).filter(|header| header.len() >= 20) {
+        header[10..12].fill(0);
+        let sum = crate::wire::checksum::Sum::default().bytes(header).checksum();
+        header[10..12].copy_from_slice(&sum.to_be_bytes());
+    }
+}
+
 proptest! {
     #[test]
     fn any_bytes_do_not_panic(
-        bytes in proptest::collection::vec(any::<u8>(), 0..120), template in 0usize..7,
-        changes in proptest::collection::vec((0usize..90, any::<u8>()), 0..6), cut in 0usize..120,
+        frames in proptest::collection::vec(
+            (
+                proptest::collection::vec(any::<u8>(), 0..120), 0usize..11,
+                proptest::collection::vec((0usize..90, any::<u8>()), 0..5), 10usize..200, any::<(bool, u8)>(),
+            ),
+            1..8,
+        ),
     ) {
-        let mut net = Net::new();
-        let b = net.machine();
-        net.interface_with(b, &["10.9.0.2/24"], |config| {
-            config.mac = MacAddr([0x86, 0x21, 0x83, 0xa5, 0x16, 0x16]);
-        });
+        let (mut net, b) = target();
         // Bytes at random don't get far: most are captured frames with some damage.
         let captured = [
             captured::ARP_REQUEST, captured::ECHO_REQUEST, captured::UDP_KNOCK, captured::TCP_SYN,
-            captured::TCP_DATA, captured::ARP_REPLY,
+            captured::TCP_DATA, captured::ARP_REPLY, captured::ECHO_REPLY, captured::PORT_UNREACHABLE,
+            captured::TCP_RST, captured::ECHO_REQUEST,
         ];
-        let mut frame = captured.get(template).map_or(bytes, |hex| captured::bytes(hex));
-        for (at, value) in changes {
-            if let Some(byte) = frame.get_mut(at) {
-                *byte = value;
+        for (bytes, template, changes, cut, (repaired, kind)) in frames {
+            let mut frame = captured.get(template).map_or(bytes, |hex| captured::bytes(hex));
+            for (at, value) in changes {
+                if let Some(byte) = frame.get_mut(at) {
+                    *byte = value;
+                }
             }
-        }
-        frame.truncate(cut.max(10));
-        for interface in [InterfaceId::LOOPBACK, ETH, InterfaceId(9)] {
-            let _ = net.machines[b].handle_frame(net.now, interface, RxFrame::new(frame.clone()));
+            frame.truncate(cut);
+            if repaired {
+                repair(&mut frame);
+            }
+            let gso = match kind {
+                0..30 => Some(Gso { kind: GsoKind::Tcp4, size: u16::from(kind) }),
+                30..60 => Some(Gso { kind: GsoKind::Udp4, size: u16::from(kind) - 30 }),
+                _ => None,
+            };
+            let checksum = match kind % 3 {
+                0 => RxChecksum::Unverified,
+                1 => RxChecksum::Verified,
+                _ => RxChecksum::Partial { start: u16::from(kind), offset: 16 },
+            };
+            let frame = RxFrame { gso, checksum, ..RxFrame::new(frame) };
+            for interface in [InterfaceId::LOOPBACK, ETH, InterfaceId(9)] {
+                let _ = net.machines[b].handle_frame(net.now, interface, frame.clone());
+            }
             net.run();
         }
         net.advance(Duration::from_secs(40));

@@ -3,6 +3,7 @@
 use super::connection::{Connection, Owner};
 use super::demux::{Slot, Tuple};
 use super::listener::Listener;
+use super::seq::SeqNum;
 use super::settings::Settings;
 use super::socket::Role;
 use super::{ConnectionId, Tcp, TcpSocket};
@@ -152,24 +153,28 @@ impl Tcp {
             route => route?,
         };
         let remote = (remote, peer.port());
-        let local = self.local_end(cx, bound, route.source, remote)?;
+        let (local, used) = self.local_end(cx, bound, route.source, remote)?;
         let tuple = Tuple { local, remote };
         let mut conn = Connection::new(cx, &self.config, tuple, route, settings, Owner::Socket(id));
         conn.path_mtu = self.path_mtus.get(cx.now, remote.0).unwrap_or(route.mtu).min(route.mtu);
+        if let Some(used) = used {
+            conn.follow_on(used);
+        }
         let conn = self.insert(conn);
         sockets.tcp_mut(id)?.role = Role::Connection(conn);
         self.settle_id(cx, ip, sockets, conn);
         Err(Errno::EINPROGRESS)
     }
 
-    /// Our end of a new connection: the bound port, or one that makes the pair of ends unique.
+    /// Our end of a new connection: the bound port, or one that makes the pair of ends unique. Where that takes the place
+    /// of a connection in TIME-WAIT, also what that one has used up of our sequence numbers.
     fn local_end(
         &mut self,
         cx: &Context,
         bound: Option<(IpAddr, u16)>,
         source: IpAddr,
         remote: (IpAddr, u16),
-    ) -> Result<(IpAddr, u16), Errno> {
+    ) -> Result<((IpAddr, u16), Option<SeqNum>), Errno> {
         let demux = &self.demux;
         let time_waits = &self.time_waits;
         let reusable = |local: (IpAddr, u16)| match demux.get(&Tuple { local, remote }) {
@@ -190,12 +195,13 @@ impl Tcp {
                 (source, port)
             }
         };
+        let mut used = None;
         if let Some(Slot::TimeWait(id)) = self.demux.get(&Tuple { local, remote }) {
-            self.time_waits.remove(id);
+            used = self.time_waits.remove(id).map(|entry| entry.snd_nxt);
             self.demux.remove(&Tuple { local, remote }, Slot::TimeWait(id));
             self.ports.disconnected(local.1);
         }
-        Ok(local)
+        Ok((local, used))
     }
 
     /// A failed connection leaves its socket fresh: it may connect again.

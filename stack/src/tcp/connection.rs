@@ -334,6 +334,8 @@ impl Connection {
         self.timers = Timers { last_received: self.timers.last_received, ..Timers::default() };
         self.ack.now = None;
         self.ack.delayed = Instant::FAR_FUTURE;
+        self.ack.duplicates = 0;
+        self.ack.undecided = false;
         self.flags.remove = true;
         self.flags.wake = true;
     }

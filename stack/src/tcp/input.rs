@@ -31,9 +31,9 @@ impl Tcp {
         };
         let tuple = Tuple { local: (packet.destination, local_port), remote: (packet.source, remote_port) };
         let verdict = match self.demux.get(&tuple) {
-            Some(Slot::Connection(id)) => self.connection_arrives(cx, ip, sockets, id, &packet, segment),
-            Some(Slot::TimeWait(id)) => self.time_wait_arrives(cx, ip, sockets, id, tuple, &packet, segment),
-            None => self.stranger_arrives(cx, ip, sockets, tuple, &packet, segment),
+            Some(Slot::Connection(id)) => self.connection_arrives(cx, ip, sockets, id, segment),
+            Some(Slot::TimeWait(id)) => self.time_wait_arrives(cx, ip, sockets, id, tuple, segment),
+            None => self.stranger_arrives(cx, ip, sockets, tuple, segment),
         };
         if let Some(reset) = &verdict.reset {
             cx.counters.tcp_resets_out += 1;
@@ -87,7 +87,6 @@ impl Tcp {
         ip: &mut Ip,
         sockets: &mut Sockets,
         id: ConnectionId,
-        packet: &PacketIn,
         segment: Segment,
     ) -> Verdict {
         let Some(mut conn) = self.connections.take(id) else {
@@ -111,7 +110,6 @@ impl Tcp {
             conn.flags.in_batch = true;
             self.batch.push(id);
         }
-        let _ = packet;
         self.settle(cx, ip, sockets, conn);
         verdict
     }
@@ -156,11 +154,10 @@ impl Tcp {
         ip: &mut Ip,
         sockets: &mut Sockets,
         tuple: Tuple,
-        packet: &PacketIn,
         segment: Segment,
     ) -> Verdict {
         match self.listeners.find(cx, tuple.local, tuple.remote) {
-            Some(listener) => self.listen_arrives(cx, ip, sockets, listener, tuple, packet, segment),
+            Some(listener) => self.listen_arrives(cx, ip, sockets, listener, tuple, segment),
             None => closed::arrives(cx, &segment),
         }
     }
@@ -172,11 +169,10 @@ impl Tcp {
         sockets: &mut Sockets,
         id: TimeWaitId,
         tuple: Tuple,
-        packet: &PacketIn,
         segment: Segment,
     ) -> Verdict {
         let Some(entry) = self.time_waits.get(id).copied() else {
-            return self.stranger_arrives(cx, ip, sockets, tuple, packet, segment);
+            return self.stranger_arrives(cx, ip, sockets, tuple, segment);
         };
         let may_reopen = self.listeners.find(cx, tuple.local, tuple.remote).is_some();
         match entry.arrives(cx, &segment, may_reopen) {
@@ -185,7 +181,13 @@ impl Tcp {
                 self.time_waits.remove(id);
                 self.demux.remove(&tuple, Slot::TimeWait(id));
                 self.ports.disconnected(tuple.local.1);
-                self.stranger_arrives(cx, ip, sockets, tuple, packet, segment)
+                let verdict = self.stranger_arrives(cx, ip, sockets, tuple, segment);
+                if let Some(Slot::Connection(new)) = self.demux.get(&tuple)
+                    && let Some(conn) = self.connections.get_mut(new)
+                {
+                    conn.follow_on(entry.snd_nxt);
+                }
+                verdict
             }
             Arrival::Acknowledge => {
                 Bare::time_wait(cx, &entry, AckWhy::TimeWait).send(cx, ip, Some(entry.route));

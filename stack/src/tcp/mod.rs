@@ -38,6 +38,7 @@ mod icmp_error;
 mod input;
 mod isn;
 mod limits;
+mod list;
 mod listener;
 mod mtu;
 mod open;

@@ -2,7 +2,6 @@
 
 use super::config::TcpConfig;
 use super::connection::{Connection, HEADERS_BYTES};
-use super::seq::SeqNum;
 use crate::time::{Duration, Instant};
 
 /// The smallest path MTU that an ICMP error is believed about, in bytes (Linux's `min_pmtu`): below it, forged errors
@@ -22,8 +21,8 @@ const SEARCH_END: u16 = 8;
 pub(crate) struct Probing {
     /// The largest MTU that is not known to fail; 0 while there is no suspicion.
     high: u16,
-    /// A probe of this MTU is out; it ends at this sequence number.
-    probe: Option<(u16, SeqNum)>,
+    /// A probe of this MTU is out.
+    probe: Option<u16>,
     /// The next probe may go out then.
     next_at: Instant,
     /// The probe's MTU got through: taken up at the next occasion.
@@ -36,13 +35,12 @@ impl Probing {
         self.high != 0
     }
 
-    /// SND.UNA has moved: a probe that lies before it got through.
-    pub(crate) fn on_progress(&mut self, una: SeqNum) {
-        if let Some((mtu, end)) = self.probe
-            && end.at_or_before(una)
-        {
-            self.probe = None;
-            self.confirmed = Some(mtu);
+    /// The sender knows whether the probe arrived as it was sent, or had to be sent again in smaller segments.
+    pub(crate) fn on_fate(&mut self, arrived: bool) {
+        match self.probe.take() {
+            Some(mtu) if arrived => self.confirmed = Some(mtu),
+            Some(mtu) => self.high = mtu,
+            None => {}
         }
     }
 }
@@ -89,7 +87,7 @@ impl Connection {
         if probing.high == 0 || now < probing.next_at {
             return None;
         }
-        if let Some((failed, _)) = probing.probe.take() {
+        if let Some(failed) = probing.probe.take() {
             probing.high = failed;
         }
         if probing.high.saturating_sub(self.path_mtu) <= SEARCH_END {
@@ -99,9 +97,9 @@ impl Connection {
         Some(self.path_mtu + (probing.high - self.path_mtu).div_ceil(2))
     }
 
-    /// A probe of `mtu` went out, up to `end`.
-    pub(crate) fn probe_sent(&mut self, now: Instant, mtu: u16, end: SeqNum) {
-        self.probing.probe = Some((mtu, end));
+    /// A probe of `mtu` went out.
+    pub(crate) fn probe_sent(&mut self, now: Instant, mtu: u16) {
+        self.probing.probe = Some(mtu);
         self.probing.next_at = now + PROBE_INTERVAL;
     }
 }

@@ -36,7 +36,9 @@ impl Connection {
             return Some(self.send_handshake(cx, config, link, frame));
         }
         if !self.is_synchronized() {
-            return None;
+            // SYN-RECEIVED answers what is unacceptable, too (RFC 9293 section 3.10.7.4, first check).
+            let why = self.ack.due().filter(|_| self.state == TcpState::SynReceived)?;
+            return Some(self.send_ack(cx, link, frame, why));
         }
         if self.ack.duplicates > 0 || (self.ack.now.is_some() && self.rcv.has_sack()) {
             let why = self.ack.now.unwrap_or(AckWhy::OutOfOrder);
@@ -130,6 +132,10 @@ impl Connection {
         }
         let probe =
             if plan.kind == SendKind::New { self.mtu_probe(now, &mut plan, link, config) } else { None };
+        if probe.is_none() && plan.payload() > self.sender.mss() && !self.link_segments(link) {
+            // The room for a probe is for a probe alone: this link takes one segment a frame.
+            (plan.len, plan.fin) = (self.sender.mss(), false);
+        }
         frame.reset(Cause::default());
         if plan.payload() > 0 {
             self.send_queue.gather(plan.seq, plan.payload() as usize, &mut frame.payload);
@@ -144,7 +150,8 @@ impl Connection {
         let packet = self.emit(cx, link, frame, &header, plan.kind == SendKind::New);
         self.after_data(cx, &plan);
         if let Some(mtu) = probe {
-            self.probe_sent(now, mtu, plan.end());
+            self.sender.on_mtu_probe_sent(plan.seq, plan.end());
+            self.probe_sent(now, mtu);
         }
         Some(packet)
     }
@@ -179,7 +186,7 @@ impl Connection {
         let now = cx.now;
         let mss = self.sender.mss();
         self.sender.on_sent(now, plan);
-        if plan.payload() % mss != 0 {
+        if !plan.payload().is_multiple_of(mss) {
             self.snd.small_end = plan.end();
             self.flags.push = false;
         }
@@ -261,16 +268,24 @@ impl Connection {
     /// The payload of the largest frame: a super-frame where the link segments, else a segment; two, where a larger one
     /// is to be probed.
     fn frame_payload_max(&self, link: LinkLimits) -> u32 {
-        let mss = self.sender.mss();
-        let options = u32::from(HEADERS_BYTES) + if self.timestamps.enabled { 12 } else { 0 };
-        let largest = link.tso_max.min(u32::from(u16::MAX)).saturating_sub(options);
-        if largest > mss {
+        let (mss, largest) = (self.sender.mss(), self.super_frame_max(link));
+        if self.link_segments(link) {
             largest / mss * mss
         } else if self.probing.is_active() {
             2 * mss
         } else {
             mss
         }
+    }
+
+    fn link_segments(&self, link: LinkLimits) -> bool {
+        self.super_frame_max(link) > self.sender.mss()
+    }
+
+    /// The payload that the link takes in a super-frame at most.
+    fn super_frame_max(&self, link: LinkLimits) -> u32 {
+        let options = u32::from(HEADERS_BYTES) + if self.timestamps.enabled { 12 } else { 0 };
+        link.tso_max.min(u32::from(u16::MAX)).saturating_sub(options)
     }
 
     /// A gather list that is too long is cut at a whole segment.

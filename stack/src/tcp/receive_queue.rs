@@ -124,17 +124,6 @@ impl ReceiveQueue {
         count
     }
 
-    /// Takes the next piece by reference, without a copy; for those who pass it on.
-    pub(crate) fn pop(&mut self) -> Option<Bytes> {
-        let piece = match self.pieces.pop_front() {
-            Some(piece) => piece,
-            None if self.small.is_empty() => return None,
-            None => self.small.split().freeze(),
-        };
-        self.readable -= piece.len();
-        Some(piece)
-    }
-
     /// Moves on without keeping the bytes.
     pub(crate) fn skip(&mut self, count: u64) {
         self.next += count;

@@ -213,12 +213,6 @@ impl Receiver {
         self.duplicate.is_some() || self.queue.has_early()
     }
 
-    /// The early range that holds `seq`, for D-SACK's second block.
-    pub(crate) fn early_range(&self, seq: SeqNum) -> Option<(SeqNum, SeqNum)> {
-        let (start, end) = self.queue.early_range(self.offset(seq)?)?;
-        Some((self.seq_at(start), self.seq_at(end)))
-    }
-
     /// The application has read `count` bytes: once a round trip, the buffer is fitted to its pace.
     pub(crate) fn read(&mut self, now: Instant, count: usize, mss: u32) {
         let tuning = &mut self.tuning;

@@ -40,10 +40,6 @@ impl SendQueue {
         (self.tail_start - self.start) as usize + self.tail.len()
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
     /// The sequence number behind the last byte.
     pub(crate) fn end_seq(&self) -> SeqNum {
         self.start_seq + self.len() as u32
@@ -68,7 +64,7 @@ impl SendQueue {
     pub(crate) fn acknowledge(&mut self, seq: SeqNum, pool: &mut ChunkPool) {
         let count = (seq.signed_from(self.start_seq).max(0) as u32).min(self.len() as u32);
         self.start += u64::from(count);
-        self.start_seq = self.start_seq + count;
+        self.start_seq += count;
         while let Some((offset, piece)) = self.pieces.front_mut() {
             let end = *offset + piece.len() as u64;
             if end <= self.start {
@@ -86,7 +82,7 @@ impl SendQueue {
             bytes::Buf::advance(&mut self.tail, passed);
             self.tail_start = self.start;
         }
-        if self.len() == 0 {
+        if self.end_seq() == self.start_seq {
             // An idle connection holds no more than its small chunk.
             if core::mem::take(&mut self.pooled) {
                 pool.give_back(core::mem::take(&mut self.tail));

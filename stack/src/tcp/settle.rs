@@ -143,18 +143,18 @@ impl Tcp {
     }
 
     fn tell_owner(&mut self, cx: &mut Context, sockets: &mut Sockets, conn: &mut Connection) {
-        if let Owner::Listener(listener) = conn.owner {
-            let open = conn.is_synchronized();
-            if let Some(queues) = sockets.tcp_mut(listener).ok().and_then(|socket| socket.listener()) {
-                if (open || conn.flags.remove) && conn.flags.pending {
-                    conn.flags.pending = false;
-                    queues.forget_half_open(conn.id);
-                    if open {
-                        conn.flags.queued = true;
-                        queues.accepted.push_back(conn.id);
-                        cx.wake(sockets, listener);
-                    }
-                }
+        let open = conn.is_synchronized();
+        if let Owner::Listener(listener) = conn.owner
+            && conn.flags.pending
+            && (open || conn.flags.remove)
+            && let Some(queues) = sockets.tcp_mut(listener).ok().and_then(|socket| socket.listener())
+        {
+            conn.flags.pending = false;
+            queues.forget_half_open(conn.id);
+            if open {
+                conn.flags.queued = true;
+                queues.accepted.push_back(conn.id);
+                cx.wake(sockets, listener);
             }
         }
         if core::mem::take(&mut conn.flags.wake)
@@ -242,6 +242,7 @@ impl Connection {
     /// Whether a turn to send might bring a frame. Cheap, and sometimes wrong: then the turn brings nothing.
     fn wants_to_send(&self) -> bool {
         self.handshake.due
+            || (self.state == TcpState::SynReceived && self.ack.now.is_some())
             || (self.is_synchronized()
                 && (self.ack.now.is_some()
                     || self.timers.probe_due.is_some()

@@ -1,6 +1,6 @@
 //! TIME-WAIT (RFC 9293 section 3.6.1): what is left of a connection, in a small entry, for twice the maximum segment lifetime.
 
-use super::arrives::{Reset, Verdict};
+use super::arrives::Verdict;
 use super::connection::Connection;
 use super::demux::Tuple;
 use super::segment::Segment;
@@ -84,6 +84,11 @@ impl TimeWaits {
         self.entries.get(id.0.checked_sub(self.first)? as usize)?.as_ref()
     }
 
+    /// All entries, oldest first.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &TimeWait> {
+        self.entries.iter().flatten()
+    }
+
     /// Takes an entry out.
     pub(crate) fn remove(&mut self, id: TimeWaitId) -> Option<TimeWait> {
         let entry = self.entries.get_mut(id.0.checked_sub(self.first)? as usize)?.take()?;
@@ -149,9 +154,6 @@ impl TimeWait {
             if newer && may_reopen {
                 return Arrival::Reopen;
             }
-        } else if segment.flags.syn() {
-            let reset = Reset { seq: segment.ack, ack: None, why: "SYN-ACK in TIME-WAIT" };
-            return Arrival::Done(Verdict { outcome: Outcome::Answered { with: "RST" }, reset: Some(reset) });
         }
         let bare_ack = segment.len() == 0 && segment.seq == self.rcv_nxt;
         let limited = self.answered != Instant::ZERO

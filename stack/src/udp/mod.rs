@@ -1,106 +1,74 @@
-//! Udp (stub).
-#![allow(dead_code, unused_variables)]
+//! UDP: datagram sockets, and who gets which datagram.
+//!
+//! - **In**: datagrams ([`Udp::input`]), ICMP errors about ours ([`Udp::icmp_error`]), calls on sockets.
+//! - **Out**: datagrams, pulled one at a time ([`Udp::transmit`]).
+//! - **Keeps**: which socket is bound to which port ([`demux`]); each socket's queues ([`datagrams`]).
+//! - **Timers**: none.
+//! - **RFC**: 768, 1122 section 4.1, 6056 (ports).
+//! - **Never**: sends without a checksum, or answers a broadcast that nobody wants.
 
-use crate::ip::Ip;
-use crate::socket::*;
+mod calls;
+pub(crate) mod datagrams;
+mod demux;
+mod input;
+mod output;
+mod settings;
+#[cfg(test)]
+mod tests;
+
+pub use datagrams::ErrorQueueEntry;
+pub(crate) use datagrams::{Arena, Datagrams};
+
+use crate::socket::{Errno, OptionName, Readiness, SocketOption};
 use crate::stack::{Config, Context};
 use core::net::SocketAddr;
+use demux::Demux;
 
-pub(crate) struct Udp {}
-pub(crate) struct UdpSocket {}
+/// UDP's state.
+pub(crate) struct Udp {
+    demux: Demux,
+    arena: Arena,
+    /// The default time to live.
+    ttl: u8,
+}
 
-impl UdpSocket {
-    pub(crate) fn new() -> UdpSocket {
-        todo!()
-    }
-    pub(crate) fn local_addr(&self) -> Result<SocketAddr, Errno> {
-        todo!()
-    }
-    pub(crate) fn peer_addr(&self) -> Result<SocketAddr, Errno> {
-        todo!()
-    }
-    pub(crate) fn set_option(&mut self, option: SocketOption) -> Result<(), Errno> {
-        todo!()
-    }
-    pub(crate) fn option(&self, name: OptionName) -> Result<SocketOption, Errno> {
-        todo!()
-    }
-    pub(crate) fn take_error(&mut self) -> Option<Errno> {
-        todo!()
-    }
-    pub(crate) fn readiness(&self) -> Readiness {
-        todo!()
-    }
+/// A UDP socket.
+pub(crate) struct UdpSocket {
+    pub(crate) datagrams: Datagrams,
 }
 
 impl Udp {
     pub(crate) fn new(config: &Config, cx: &mut Context) -> Udp {
-        Udp {}
+        Udp { demux: Demux::new(cx.keys.maps), arena: Arena::default(), ttl: config.ttl }
     }
-    pub(crate) fn input(
-        &mut self,
-        cx: &mut Context,
-        sockets: &mut Sockets,
-        packet: &crate::ip::PacketIn,
-    ) -> crate::frame::Outcome {
-        cx.drop(crate::frame::DropReason::UdpNoPort)
+
+    pub(crate) fn socket(&self) -> UdpSocket {
+        UdpSocket { datagrams: Datagrams::new(self.ttl) }
     }
-    pub(crate) fn bind(
-        &mut self,
-        cx: &mut Context,
-        ip: &Ip,
-        sockets: &mut Sockets,
-        id: SocketId,
-        address: SocketAddr,
-    ) -> Result<(), Errno> {
-        todo!()
+}
+
+impl UdpSocket {
+    pub(crate) fn local_addr(&self) -> Result<SocketAddr, Errno> {
+        Ok(self.datagrams.local_addr())
     }
-    pub(crate) fn connect(
-        &mut self,
-        cx: &mut Context,
-        ip: &Ip,
-        sockets: &mut Sockets,
-        id: SocketId,
-        peer: SocketAddr,
-    ) -> Result<(), Errno> {
-        todo!()
+
+    pub(crate) fn peer_addr(&self) -> Result<SocketAddr, Errno> {
+        self.datagrams.peer.ok_or(Errno::ENOTCONN)
     }
-    pub(crate) fn send(
-        &mut self,
-        cx: &mut Context,
-        ip: &mut Ip,
-        sockets: &mut Sockets,
-        id: SocketId,
-        data: &[u8],
-        peer: Option<SocketAddr>,
-    ) -> Result<usize, Errno> {
-        todo!()
+
+    pub(crate) fn set_option(&mut self, option: SocketOption) -> Result<(), Errno> {
+        self.datagrams.set_option(option)
     }
-    pub(crate) fn recv(
-        &mut self,
-        cx: &mut Context,
-        sockets: &mut Sockets,
-        id: SocketId,
-        buffer: &mut [u8],
-        flags: RecvFlags,
-    ) -> Result<(usize, SocketAddr), Errno> {
-        todo!()
+
+    pub(crate) fn option(&self, name: OptionName) -> Result<SocketOption, Errno> {
+        self.datagrams.option(name)
     }
-    pub(crate) fn shutdown(
-        &mut self,
-        cx: &mut Context,
-        sockets: &mut Sockets,
-        id: SocketId,
-        how: Shutdown,
-    ) -> Result<(), Errno> {
-        todo!()
+
+    pub(crate) fn take_error(&mut self) -> Option<Errno> {
+        self.datagrams.take_error()
     }
-    pub(crate) fn close(
-        &mut self,
-        cx: &mut Context,
-        sockets: &mut Sockets,
-        id: SocketId,
-    ) -> Result<(), Errno> {
-        todo!()
+
+    pub(crate) fn readiness(&self) -> Readiness {
+        self.datagrams.readiness()
     }
 }

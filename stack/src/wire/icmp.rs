@@ -135,8 +135,6 @@ pub(crate) const PROTOCOL: u8 = 1;
 pub(crate) mod kind {
     pub(crate) const ECHO_REPLY: u8 = 0;
     pub(crate) const UNREACHABLE: u8 = 3;
-    pub(crate) const SOURCE_QUENCH: u8 = 4;
-    pub(crate) const REDIRECT: u8 = 5;
     pub(crate) const ECHO_REQUEST: u8 = 8;
     pub(crate) const TIME_EXCEEDED: u8 = 11;
     pub(crate) const PARAMETER_PROBLEM: u8 = 12;

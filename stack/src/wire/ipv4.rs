@@ -168,8 +168,36 @@ impl<'a> Rewrite<'a> {
     }
 }
 
+/// The header of a fragment that isn't the first: only options that say so are copied (RFC 791 section 3.1).
+pub(crate) fn header_of_later_fragment(header: &[u8]) -> Vec<u8> {
+    let (fixed, mut options) = header.split_at_checked(HEADER_BYTES).unwrap_or((header, &[]));
+    let mut later = fixed.to_vec();
+    while let [kind, rest @ ..] = options {
+        let len = match (kind, rest) {
+            (0, _) => break,
+            (1, _) => 1,
+            (_, [len, ..]) => usize::from(*len).max(2),
+            _ => break,
+        };
+        let (option, behind) = options.split_at_checked(len).unwrap_or((options, &[]));
+        if kind & COPIED != 0 {
+            later.extend_from_slice(option);
+        }
+        options = behind;
+    }
+    later.resize(later.len().next_multiple_of(4), 0);
+    let len = later.len() as u8;
+    let mut view = Ipv4Packet::new_unchecked(later.as_mut_slice());
+    view.set_header_len(len);
+    view.fill_checksum();
+    later
+}
+
 /// Bytes of a header without options.
 pub(crate) const HEADER_BYTES: usize = 20;
+
+/// Marks an option that every fragment carries.
+const COPIED: u8 = 0x80;
 
 #[cfg(test)]
 mod tests {
@@ -215,6 +243,18 @@ mod tests {
         assert_eq!(broken(3, 10), Err(DropReason::IpMalformed));
         assert_eq!(broken(8, 63), Err(DropReason::IpBadChecksum));
         assert_eq!(Header::parse(&good[..19]), Err(DropReason::IpMalformed));
+    }
+
+    #[test]
+    fn later_fragments_carry_copied_options_only() {
+        let mut header = captured::bytes(captured::ECHO_REQUEST)[14..34].to_vec();
+        // Record route (not copied), no operation, router alert (copied), end.
+        header.extend([7, 3, 4, 1, 148, 4, 0, 0, 0, 0, 0, 0]);
+        let later = header_of_later_fragment(&header);
+        assert_eq!(later[20..], [148, 4, 0, 0]);
+        let header = Header::parse_quoted(&later).unwrap();
+        assert_eq!((header.header_len, header.source), (24, Ipv4Addr::new(10, 9, 0, 1)));
+        assert!(checksum::Sum::default().bytes(&later).is_valid());
     }
 
     proptest! {

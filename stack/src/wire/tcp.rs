@@ -125,9 +125,6 @@ impl Flags {
     pub(crate) const fn rst(self) -> bool {
         self.contains(Flags::RST)
     }
-    pub(crate) const fn psh(self) -> bool {
-        self.contains(Flags::PSH)
-    }
     pub(crate) const fn ack(self) -> bool {
         self.contains(Flags::ACK)
     }

@@ -74,6 +74,7 @@ impl SackBlocks {
         usize::from(self.len)
     }
 
+    #[cfg(test)]
     pub(crate) fn is_empty(&self) -> bool {
         self.len == 0
     }

@@ -2,6 +2,7 @@
 
 use crate::Failure;
 use crate::ui;
+use std::io::IsTerminal as _;
 use std::sync::{Arc, Mutex, Once, PoisonError};
 
 type CleanUp = Box<dyn FnOnce() + Send>;
@@ -27,6 +28,10 @@ impl Guard {
             let handler = move || {
                 for clean_up in guard.take() {
                     clean_up();
+                }
+                if std::io::stderr().is_terminal() {
+                    // The terminal has written ^C, perhaps into a progress bar: this line is not needed any more.
+                    eprint!("\r\x1b[2K");
                 }
                 ui::error(Failure::Interrupted.message());
                 std::process::exit(i32::from(Failure::INTERRUPTED));

@@ -2,9 +2,10 @@
 
 use super::record::Recorded;
 use super::show::TITLE_WIDTH;
-use super::stage::{Held, Report};
+use super::stage::{ANNA, BEN, Held, KERNEL, Report};
 use super::steps::short;
 use crate::Failure;
+use crate::read_out;
 use crate::ui::{Mark, Ui};
 use owo_colors::OwoColorize as _;
 use tapstack::time::Duration;
@@ -16,6 +17,9 @@ pub(super) fn print(ui: &Ui, world: &str, reports: &[Report], recorded: &Recorde
     print_capture(ui, recorded);
     let failed = reports.iter().filter(|report| report.result.is_err()).count();
     ui.line("");
+    if let Some(error) = &recorded.error {
+        return Err(Failure::Failed(error.clone()));
+    }
     if failed == 0 && !reports.is_empty() {
         ui.last_line(format!("All {} steps held, in the {world} world.", reports.len()));
         return Ok(());
@@ -55,17 +59,33 @@ fn rate(held: &Held) -> String {
 }
 
 fn print_capture(ui: &Ui, recorded: &Recorded) {
-    let file = recorded.path.display();
+    if recorded.error.is_some() {
+        return;
+    }
+    let (file, tapstack) = (recorded.path.display(), own_name());
     ui.heading("Capture");
-    ui.line(format!(
-        "  {file} ({:.1} MB; of the bulk transfers the first frames)",
-        recorded.bytes.len() as f64 / 1e6
-    ));
+    ui.line(format!("  {file} ({:.1} MB; bulk transfers are cut short)", recorded.bytes.len() as f64 / 1e6));
     ui.line("");
     ui.line(format!("  {}", format!("wireshark {file}").bold()));
-    ui.line("      shows why each frame was sent under \"Packet comments\"; as a column: frame.comment");
-    ui.line(format!("  {}", format!("tapstack explain {file}").bold()));
+    ui.line("      each frame's reason is under \"Packet comments\"; as a column: frame.comment");
+    ui.line(format!("  {}", format!("{tapstack} explain {file}").bold()));
     ui.line("      prints the whole ladder here");
 }
 
-fn print_ladder(_ui: &Ui, _recorded: &Recorded) {}
+/// How this command was called, so that what it shows can be typed: `cargo run` does not put it on the path.
+fn own_name() -> String {
+    let called = std::env::args().next().unwrap_or_default();
+    if called.contains(std::path::MAIN_SEPARATOR) { called } else { "tapstack".to_owned() }
+}
+
+/// Frames of the ladder: the first exchange, with the announcements and the question before it.
+const LADDER_FRAMES: usize = 8;
+
+fn print_ladder(ui: &Ui, recorded: &Recorded) {
+    let names = [(KERNEL, "kernel"), (ANNA, "anna"), (BEN, "ben")];
+    ui.heading("How it began, and why");
+    match read_out::beginning(&recorded.bytes, &names, LADDER_FRAMES) {
+        Ok(ladder) => ui.line(ladder.trim_end_matches('\n')),
+        Err(error) => ui.line(format!("  the capture can't be read: {error}")),
+    }
+}

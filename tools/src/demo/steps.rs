@@ -32,10 +32,10 @@ pub(super) const STEPS: [Step; 11] = [
     Step { title: "stack pings the kernel", run: |stage| Box::pin(stack_pings(stage)) },
     Step { title: "UDP echo", run: |stage| Box::pin(udp_echo(stage)) },
     Step { title: "web page for the kernel", run: |stage| Box::pin(web_page(stage)) },
-    Step { title: "64 MiB kernel -> anna", run: kernel_to_anna },
-    Step { title: "64 MiB anna -> kernel", run: anna_to_kernel },
-    Step { title: "64 MiB anna -> ben", run: anna_to_ben },
-    Step { title: "64 MiB ben -> anna", run: ben_to_anna },
+    Step { title: "64 MiB kernel → anna", run: kernel_to_anna },
+    Step { title: "64 MiB anna → kernel", run: anna_to_kernel },
+    Step { title: "64 MiB anna → ben", run: anna_to_ben },
+    Step { title: "64 MiB ben → anna", run: ben_to_anna },
     Step { title: "connection refused", run: |stage| Box::pin(refused(stage)) },
     Step { title: "host unreachable", run: |stage| Box::pin(unreachable(stage)) },
 ];
@@ -94,7 +94,7 @@ async fn udp_echo(stage: &Stage) -> Result<Held, String> {
     beside(&stage.anna, echo(socket), asking).await??;
     let largest = DATAGRAM_SIZES.iter().max().unwrap_or(&0);
     let count = DATAGRAM_SIZES.len();
-    Ok(Held::new(format!("{count} datagrams came back, the largest ({largest} B) in fragments")))
+    Ok(Held::new(format!("{count} came back, that of {largest} bytes in fragments")))
 }
 
 async fn echo(socket: UdpSocket) -> io::Result<()> {
@@ -124,19 +124,19 @@ async fn web_page(stage: &Stage) -> Result<Held, String> {
 }
 
 fn kernel_to_anna(stage: &Stage) -> StepFuture<'_> {
-    Box::pin(transfer(stage, stage.kernel.clone(), stage.anna_as_peer(), ANNA, "kernel -> anna"))
+    Box::pin(transfer(stage, stage.kernel.clone(), stage.anna_as_peer(), ANNA, "kernel → anna"))
 }
 
 fn anna_to_kernel(stage: &Stage) -> StepFuture<'_> {
-    Box::pin(transfer(stage, stage.anna_as_peer(), stage.kernel.clone(), KERNEL, "anna -> kernel"))
+    Box::pin(transfer(stage, stage.anna_as_peer(), stage.kernel.clone(), KERNEL, "anna → kernel"))
 }
 
 fn anna_to_ben(stage: &Stage) -> StepFuture<'_> {
-    Box::pin(transfer(stage, stage.anna_as_peer(), stage.ben_as_peer(), BEN, "anna -> ben"))
+    Box::pin(transfer(stage, stage.anna_as_peer(), stage.ben_as_peer(), BEN, "anna → ben"))
 }
 
 fn ben_to_anna(stage: &Stage) -> StepFuture<'_> {
-    Box::pin(transfer(stage, stage.ben_as_peer(), stage.anna_as_peer(), ANNA, "ben -> anna"))
+    Box::pin(transfer(stage, stage.ben_as_peer(), stage.anna_as_peer(), ANNA, "ben → anna"))
 }
 
 /// One side sends, the other collects; both have to have seen the same bytes.
@@ -178,7 +178,7 @@ async fn transfer(
         ));
     }
     Ok(Held {
-        said: format!("same SHA-256 on both sides: {}...", sent.short_hash()),
+        said: format!("same SHA-256 on both sides: {}…", sent.short_hash()),
         moved: Some((sent.bytes, took)),
     })
 }
@@ -242,7 +242,7 @@ async fn beside<T>(
 pub(super) fn short(time: Duration) -> String {
     let micros = time.as_micros();
     match micros {
-        0..1_000 => format!("{micros} us"),
+        0..1_000 => format!("{micros} µs"),
         1_000..1_000_000 => format!("{:.1} ms", micros as f64 / 1e3),
         _ => format!("{:.2} s", micros as f64 / 1e6),
     }

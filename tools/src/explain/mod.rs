@@ -44,9 +44,12 @@ pub struct LadderLine {
 }
 
 impl LadderLine {
-    /// The cause, and the outcome where it says more than that the frame arrived.
+    /// The cause, and the outcome where it says more than that the frame arrived, or was overheard: a broadcast that was
+    /// meant for another.
     pub fn why(&self) -> String {
-        let arrived = self.outcome.starts_with("delivered to") || self.outcome == "part of a handshake";
+        let overheard = self.outcome.starts_with("dropped") && !self.dropped;
+        let arrived =
+            overheard || self.outcome.starts_with("delivered to") || self.outcome == "part of a handshake";
         match (self.cause.as_str(), self.outcome.as_str()) {
             ("", outcome) => outcome.to_owned(),
             (cause, "") => cause.to_owned(),

@@ -2,7 +2,7 @@
 
 use super::{Verdict, closed};
 use crate::frame::{CauseKind, DropReason, Outcome};
-use crate::ip::{Ip, PacketIn};
+use crate::ip::Ip;
 use crate::socket::{SocketId, Sockets, TcpState};
 use crate::stack::Context;
 use crate::tcp::bare::Bare;
@@ -24,7 +24,6 @@ impl Tcp {
         sockets: &mut Sockets,
         listener: SocketId,
         tuple: Tuple,
-        packet: &PacketIn,
         segment: Segment,
     ) -> Verdict {
         // First, check for a RST: "An incoming RST segment could not be valid; it should be ignored."
@@ -33,7 +32,7 @@ impl Tcp {
         }
         // Second, check for an ACK: nothing was sent that it could acknowledge, except a cookie.
         if segment.flags.ack() {
-            return self.cookie_arrives(cx, ip, sockets, listener, tuple, packet, segment);
+            return self.cookie_arrives(cx, ip, sockets, listener, tuple, segment);
         }
         // Third, check for a SYN. A SYN with FIN is no honest opening.
         if !segment.flags.syn() || segment.flags.fin() {
@@ -147,7 +146,6 @@ impl Tcp {
         sockets: &mut Sockets,
         listener: SocketId,
         tuple: Tuple,
-        packet: &PacketIn,
         segment: Segment,
     ) -> Verdict {
         let fresh = self.cookie_sent.is_some_and(|sent| cx.now.since(sent) < cookie::VALID);
@@ -180,8 +178,7 @@ impl Tcp {
             ..segment.clone()
         };
         let mut conn = self.new_passive(cx, tuple, route, settings, listener, &syn);
-        conn.snd.iss = segment.ack - 1;
-        conn.send_queue = crate::tcp::send_queue::SendQueue::new(segment.ack);
+        conn.begin_at(segment.ack - 1);
         conn.handshake.due = false;
         conn.ecn.enabled = remembered.ecn;
         conn.timestamps.offset = isn::timestamp_offset(cx, &tuple);
@@ -191,6 +188,6 @@ impl Tcp {
         if let Some(queues) = sockets.tcp_mut(listener).ok().and_then(|socket| socket.listener()) {
             queues.half_open.push(id);
         }
-        self.connection_arrives(cx, ip, sockets, id, packet, segment)
+        self.connection_arrives(cx, ip, sockets, id, segment)
     }
 }

@@ -48,7 +48,7 @@ impl Sender {
             dsack: false,
             dsack_of_probe: false,
             ece: ack.ece && self.settings.ecn,
-            echoed: ack.echoed,
+            echoed: ack.echoed.filter(|_| self.settings.timestamps),
             delivery: Delivery::new(now, self.rtt.min(), self.high_seq, self.board.highest_sacked()),
         };
         if self.settings.sack {
@@ -99,12 +99,14 @@ impl Sender {
         if dubious || self.state != CongestionState::Open {
             outcome = self.recover(event);
         }
+        self.limit_reno_sacked();
         if self.board.is_empty() {
             self.timer = None;
         } else if restart_timer && !outcome.timer_set {
             self.arm_after_ack(now);
         }
         self.adjust_window(event, rtt, outcome.lost);
+        self.judge_mtu_probe();
         debug_assert!(self.board.is_empty() || self.timer.is_some(), "data in flight without a timer");
         AckOut {
             newly_acked: (self.board.una() - event.una_before) as u32,
@@ -113,6 +115,7 @@ impl Sender {
             dsack: event.dsack,
             undone: outcome.undone,
             rtt,
+            mtu_probe: self.take_mtu_probe_fate(),
         }
     }
 
@@ -161,7 +164,7 @@ impl Sender {
         let Delivery { ambiguous, acked_sent, sacked_sent, .. } = event.delivery;
         let now = event.now;
         // The first segment's for the RTO (it waited longest for a delayed ACK), the last one's for congestion control.
-        let (slow, fast) = match (acked_sent.filter(|_| !ambiguous), sacked_sent) {
+        let (mut slow, mut fast) = match (acked_sent.filter(|_| !ambiguous), sacked_sent) {
             (Some((first, last)), _) => (now - first, now - last),
             (None, Some((first, last))) => (now - first, now - last),
             (None, None) => {
@@ -169,6 +172,13 @@ impl Sender {
                 (now - echoed, now - echoed)
             }
         };
+        // An ACK that comes later than a time-out: the first ones were lost, and something else caused this one. Its
+        // timestamp knows how long that took. (Linux takes the long time, and its RTO shoots up.)
+        if slow > self.rtt.rto()
+            && let Some(echoed) = event.echoed.filter(|echoed| *echoed <= now)
+        {
+            (slow, fast) = (slow.min(now - echoed), fast.min(now - echoed));
+        }
         // One segment alone may have waited for a delayed ACK: no news for the minimum.
         let alone = event.delivery.delivered == 1 && event.advanced && self.board.is_empty();
         if !alone || self.rtt.min().is_none_or(|min| fast < min) {
@@ -208,7 +218,6 @@ impl Sender {
     fn judge_probe(&mut self, event: &Event) {
         let verdict = self.probe.on_ack(&probe::Evidence {
             una: self.board.una(),
-            advanced: event.advanced,
             pure_duplicate: event.duplicate && !event.sacked(),
             dsack: event.dsack_of_probe,
         });

@@ -113,7 +113,9 @@ impl Sender {
     }
 
     fn enter_if_lost(&mut self, event: &Event) {
-        if self.board.counts().lost > 0 {
+        if self.only_the_mtu_probe_is_lost() {
+            self.resend_without_reduction(event.now);
+        } else if self.board.counts().lost > 0 {
             self.enter_recovery(event.ece);
         } else {
             self.try_to_open(event);
@@ -219,15 +221,16 @@ impl Sender {
     }
 
     fn add_reno_sack(&mut self, event: &mut Event) {
-        // Each duplicate ACK is for a segment that has arrived; the lost one stays.
-        let counts = self.board.counts();
-        let holes = counts.lost.max(1).min(counts.out);
+        let before = self.reno_sacked;
         self.reno_sacked += 1;
-        if self.reno_sacked + holes > counts.out {
-            self.reno_sacked = counts.out - holes;
-        } else {
-            event.delivery.delivered += 1;
-        }
+        self.limit_reno_sacked();
+        event.delivery.delivered += self.reno_sacked.saturating_sub(before);
+    }
+
+    /// Each duplicate ACK is for a segment that has arrived; what is missing is missing still, one at least.
+    pub(super) fn limit_reno_sacked(&mut self) {
+        let counts = self.board.counts();
+        self.reno_sacked = self.reno_sacked.min(counts.out - counts.lost.max(1).min(counts.out));
     }
 
     // Entering and leaving.

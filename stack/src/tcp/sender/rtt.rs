@@ -2,91 +2,93 @@
 
 use crate::time::{Duration, Instant};
 
-/// Smoothed round-trip time, its deviation, the smallest seen, and the time-out that follows from them.
+/// Smoothed round-trip time, its deviation, the smallest seen, and the time-out that follows from them. All in
+/// nanoseconds: half the size of [`Duration`], in each connection.
 #[derive(Debug)]
 pub(super) struct Rtt {
     /// SRTT; zero before the first sample.
-    srtt: Duration,
+    srtt_ns: u64,
     /// Four times the mean deviation.
-    deviation4: Duration,
+    deviation4_ns: u64,
     /// The largest `deviation4` of this round trip, and no less than the floor.
-    deviation4_max: Duration,
+    deviation4_max_ns: u64,
     /// The term that is added to SRTT: 4 * RTTVAR, held up at its largest for about a round trip.
-    variance4: Duration,
+    variance4_ns: u64,
     /// When `snd.una` passes this offset, a round trip is over and `variance4` may sink.
     round_end: u64,
     /// The RTO without backoff.
-    base: Duration,
+    base_ns: u64,
+    rto_min_ns: u64,
+    rto_max_ns: u64,
+    min: WindowedMin,
     /// How often the RTO was doubled.
     backoff: u8,
-    min: WindowedMin,
-    rto_min: Duration,
-    rto_max: Duration,
 }
 
 impl Rtt {
     pub(super) fn new(rto_initial: Duration, rto_min: Duration, rto_max: Duration) -> Rtt {
         Rtt {
-            srtt: Duration::ZERO,
-            deviation4: Duration::ZERO,
-            deviation4_max: Duration::ZERO,
-            variance4: Duration::ZERO,
+            srtt_ns: 0,
+            deviation4_ns: 0,
+            deviation4_max_ns: 0,
+            variance4_ns: 0,
             round_end: 0,
-            base: rto_initial.min(rto_max),
-            backoff: 0,
+            base_ns: nanos(rto_initial.min(rto_max)),
+            rto_min_ns: nanos(rto_min),
+            rto_max_ns: nanos(rto_max),
             min: WindowedMin::default(),
-            rto_min,
-            rto_max,
+            backoff: 0,
         }
     }
 
     /// Takes a sample. `una` and `nxt` tell the rounds apart. Ends the backoff (RFC 6298 section 5.7, Karn).
     pub(super) fn on_sample(&mut self, sample: Duration, una: u64, nxt: u64) {
-        let sample = sample.max(SAMPLE_MIN);
-        if self.srtt.is_zero() {
+        let sample_ns = nanos(sample.max(SAMPLE_MIN));
+        if self.srtt_ns == 0 {
             // RFC 6298 section 2.2: RTTVAR = R / 2, so 4 * RTTVAR = 2 * R.
-            self.srtt = sample;
-            self.deviation4 = sample * 2;
-            self.variance4 = self.deviation4.max(self.rto_min);
-            self.deviation4_max = self.variance4;
+            self.srtt_ns = sample_ns;
+            self.deviation4_ns = sample_ns.saturating_mul(2);
+            self.variance4_ns = self.deviation4_ns.max(self.rto_min_ns);
+            self.deviation4_max_ns = self.variance4_ns;
             self.round_end = nxt;
         } else {
-            self.smooth(sample, una, nxt);
+            self.smooth(sample_ns, una, nxt);
         }
-        self.base = (self.srtt + self.variance4).min(self.rto_max);
+        self.base_ns = self.srtt_ns.saturating_add(self.variance4_ns).min(self.rto_max_ns);
         self.backoff = 0;
     }
 
     /// RFC 6298 section 2.3, alpha = 1/8 and beta = 1/4, with two things that Linux adds: a shrinking round-trip
     /// time moves the deviation up slowly (it is no sign of a late ACK), and the variance sinks once a round trip
     /// only, and never below `rto_min`, so that a steady path with delayed ACKs does not time out.
-    fn smooth(&mut self, sample: Duration, una: u64, nxt: u64) {
-        let deviation = self.deviation4 / 4;
-        let error = sample.abs_diff(self.srtt);
-        if sample >= self.srtt {
-            self.srtt += error / 8;
-        } else {
-            self.srtt -= error / 8;
-        }
+    fn smooth(&mut self, sample_ns: u64, una: u64, nxt: u64) {
+        let deviation = self.deviation4_ns / 4;
+        let error = sample_ns.abs_diff(self.srtt_ns);
+        let shrinking = sample_ns < self.srtt_ns;
         if error <= deviation {
-            self.deviation4 -= deviation - error;
-        } else if sample < self.srtt {
-            self.deviation4 += (error - deviation) / 8;
+            self.deviation4_ns -= deviation - error;
+        } else if shrinking {
+            self.deviation4_ns += (error - deviation) / 8;
         } else {
-            self.deviation4 += error - deviation;
+            self.deviation4_ns = self.deviation4_ns.saturating_add(error - deviation);
         }
-        self.deviation4_max = self.deviation4_max.max(self.deviation4);
-        self.variance4 = self.variance4.max(self.deviation4_max);
+        if shrinking {
+            self.srtt_ns -= error / 8;
+        } else {
+            self.srtt_ns += error / 8;
+        }
+        self.deviation4_max_ns = self.deviation4_max_ns.max(self.deviation4_ns);
+        self.variance4_ns = self.variance4_ns.max(self.deviation4_max_ns);
         if una > self.round_end {
-            self.variance4 -= (self.variance4 - self.deviation4_max) / 4;
-            self.deviation4_max = self.rto_min;
+            self.variance4_ns -= (self.variance4_ns - self.deviation4_max_ns) / 4;
+            self.deviation4_max_ns = self.rto_min_ns;
             self.round_end = nxt;
         }
     }
 
     /// Keeps the smallest of the last five minutes.
     pub(super) fn on_min_sample(&mut self, now: Instant, sample: Duration) {
-        self.min.update(now, sample.max(SAMPLE_MIN));
+        self.min.update(now, nanos(sample.max(SAMPLE_MIN)));
     }
 
     /// RFC 6298 section 5.5: the timer ran out, double it.
@@ -101,13 +103,14 @@ impl Rtt {
 
     /// RFC 6298 section 5.7: without a sample after a SYN that timed out, start from 3 seconds.
     pub(super) fn fall_back(&mut self) {
-        if self.srtt.is_zero() {
-            self.base = self.base.max(RTO_AFTER_SYN_TIMEOUT).min(self.rto_max);
+        if self.srtt_ns == 0 {
+            self.base_ns = self.base_ns.max(RTO_AFTER_SYN_TIMEOUT_NS).min(self.rto_max_ns);
         }
     }
 
     pub(super) fn rto(&self) -> Duration {
-        self.base.saturating_mul(1 << u32::from(self.backoff).min(31)).min(self.rto_max)
+        let doubled = self.base_ns.saturating_mul(1 << u32::from(self.backoff).min(31));
+        Duration::from_nanos(doubled.min(self.rto_max_ns))
     }
 
     pub(super) fn backoff(&self) -> u8 {
@@ -115,12 +118,12 @@ impl Rtt {
     }
 
     pub(super) fn srtt(&self) -> Option<Duration> {
-        (!self.srtt.is_zero()).then_some(self.srtt)
+        (self.srtt_ns > 0).then_some(Duration::from_nanos(self.srtt_ns))
     }
 
     /// The mean deviation (`tcpi_rttvar`).
     pub(super) fn deviation(&self) -> Duration {
-        self.deviation4 / 4
+        Duration::from_nanos(self.deviation4_ns / 4)
     }
 
     /// The smallest round-trip time of the last five minutes.
@@ -129,35 +132,35 @@ impl Rtt {
     }
 
     pub(super) fn rto_min(&self) -> Duration {
-        self.rto_min
+        Duration::from_nanos(self.rto_min_ns)
     }
 }
 
 /// The smallest value of a sliding window, from three candidates: the best, and the best after each of them.
 #[derive(Debug, Default)]
 struct WindowedMin {
-    /// Oldest first; values never fall from one to the next.
-    best: [(Instant, Duration); 3],
+    /// When, and how many nanoseconds; oldest first; values never fall from one to the next.
+    best: [(Instant, u64); 3],
 }
 
 impl WindowedMin {
-    fn update(&mut self, now: Instant, value: Duration) {
-        let sample = (now, value);
-        let [first, _, third] = self.best;
-        if first.1.is_zero() || value <= first.1 || now - third.0 > MIN_WINDOW {
+    fn update(&mut self, now: Instant, value_ns: u64) {
+        let sample = (now, value_ns);
+        let [first, second, third] = self.best;
+        if first.1 == 0 || value_ns <= first.1 || now - third.0 > MIN_WINDOW {
             self.best = [sample; 3];
             return;
         }
-        if value <= self.best[1].1 {
+        if value_ns <= second.1 {
             self.best = [first, sample, sample];
-        } else if value <= third.1 {
-            self.best[2] = sample;
+        } else if value_ns <= third.1 {
+            self.best = [first, second, sample];
         }
         self.age(sample);
     }
 
     /// Lets the best go when it has left the window, and keeps the runners-up from being as old as the best.
-    fn age(&mut self, sample: (Instant, Duration)) {
+    fn age(&mut self, sample: (Instant, u64)) {
         let [first, second, third] = self.best;
         let age = sample.0 - first.0;
         if age > MIN_WINDOW {
@@ -165,20 +168,24 @@ impl WindowedMin {
         } else if second.0 == first.0 && age > MIN_WINDOW / 4 {
             self.best = [first, sample, sample];
         } else if third.0 == second.0 && age > MIN_WINDOW / 2 {
-            self.best[2] = sample;
+            self.best = [first, second, sample];
         }
     }
 
     fn get(&self) -> Option<Duration> {
-        let [(_, best), ..] = self.best;
-        (!best.is_zero()).then_some(best)
+        let [(_, best_ns), ..] = self.best;
+        (best_ns > 0).then_some(Duration::from_nanos(best_ns))
     }
+}
+
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// A zero round-trip time (both ends in one instant) would read as "no sample".
 const SAMPLE_MIN: Duration = Duration::from_micros(1);
 /// RFC 6298 section 5.7.
-const RTO_AFTER_SYN_TIMEOUT: Duration = Duration::from_secs(3);
+const RTO_AFTER_SYN_TIMEOUT_NS: u64 = 3_000_000_000;
 /// Linux's `tcp_min_rtt_wlen`.
 const MIN_WINDOW: Duration = Duration::from_secs(300);
 

@@ -44,12 +44,19 @@ pub(super) struct Scoreboard {
     nxt: u64,
     records: VecDeque<Record>,
     counts: Counts,
+    /// No record before this is an undecided first transmission.
+    originals: u64,
+    /// What only matters once something is out of order; a connection without losses has none.
+    troubles: Option<Box<Troubles>>,
+}
+
+/// The views of what is out of order.
+#[derive(Debug, Default)]
+struct Troubles {
     /// What is SACKed: disjoint, in order, not touching each other.
     sacked: VecDeque<Range<u64>>,
     /// Starts of records that may have to be sent again, the first on top; stale entries are dropped when met.
     to_resend: BinaryHeap<Reverse<u64>>,
-    /// No record before this is an undecided first transmission.
-    originals: u64,
     /// Retransmissions in order of time; decided ones are dropped when they reach the front.
     resent: VecDeque<Resent>,
 }
@@ -61,10 +68,8 @@ impl Scoreboard {
             nxt: 0,
             records: VecDeque::new(),
             counts: Counts::default(),
-            sacked: VecDeque::new(),
-            to_resend: BinaryHeap::new(),
             originals: 0,
-            resent: VecDeque::new(),
+            troubles: None,
         }
     }
 
@@ -86,12 +91,12 @@ impl Scoreboard {
 
     /// One past the highest number that is SACKed; `una` when nothing is.
     pub(super) fn highest_sacked(&self) -> u64 {
-        self.sacked.back().map_or(self.una, |range| range.end)
+        self.troubles.as_ref().and_then(|t| t.sacked.back()).map_or(self.una, |range| range.end)
     }
 
     /// The SACKed ranges, highest first.
     pub(super) fn sacked_ranges_down(&self) -> impl Iterator<Item = &Range<u64>> {
-        self.sacked.iter().rev()
+        self.troubles.iter().flat_map(|t| t.sacked.iter().rev())
     }
 
     pub(super) fn head(&self) -> Option<&Record> {
@@ -150,21 +155,18 @@ impl Scoreboard {
             self.counts.add(&rest);
             delivery.on_acked_in_part(&old, u32::from(old.segments - rest.segments));
             if rest.needs_resend() {
-                self.to_resend.push(Reverse(to));
+                self.troubles.get_or_insert_default().to_resend.push(Reverse(to));
             }
             break;
         }
         self.una = self.una.max(to);
         self.originals = self.originals.max(to);
-        while let Some(range) = self.sacked.front_mut() {
-            if range.end > to {
-                range.start = range.start.max(to);
-                break;
-            }
-            self.sacked.pop_front();
-        }
         if self.records.is_empty() {
-            self.forget();
+            // Nothing is in flight: large buffers go back.
+            self.troubles = None;
+            self.records.shrink_to(IDLE_RECORDS);
+        } else if let Some(troubles) = &mut self.troubles {
+            troubles.ack(to);
         }
     }
 
@@ -175,8 +177,9 @@ impl Scoreboard {
         let block = at..end;
         while at < end {
             // The next gap between SACKed ranges, from `at` on.
-            let i = self.sacked.partition_point(|range| range.end <= at);
-            let gap_end = match self.sacked.get(i) {
+            let sacked = &self.troubles.get_or_insert_default().sacked;
+            let i = sacked.partition_point(|range| range.end <= at);
+            let gap_end = match sacked.get(i) {
                 Some(range) if range.start <= at => {
                     at = range.end;
                     continue;
@@ -225,13 +228,28 @@ impl Scoreboard {
         record.sacked = true;
         self.counts.add(record);
         let (start, end) = (record.start, record.end());
-        insert_range(&mut self.sacked, start..end);
+        insert_range(&mut self.troubles.get_or_insert_default().sacked, start..end);
     }
 
     /// The record that holds `offset`, or the first after it.
     fn index_of(&self, offset: u64) -> Option<usize> {
         let i = self.records.partition_point(|record| record.end() <= offset);
         (i < self.records.len()).then_some(i)
+    }
+
+    /// The record that starts at `start`.
+    pub(super) fn at(&self, start: u64) -> Option<&Record> {
+        self.index_of(start).and_then(|i| self.records.get(i)).filter(|record| record.start == start)
+    }
+
+    /// The record at `start` was sent as one segment, however large.
+    pub(super) fn join_into_one_segment(&mut self, start: u64) {
+        let Some(i) = self.index_of(start) else { return };
+        let Some(record) = self.records.get_mut(i).filter(|record| record.start == start) else { return };
+        self.counts.remove(record);
+        record.mss = u16::try_from(record.payload().max(1)).unwrap_or(u16::MAX);
+        record.count();
+        self.counts.add(record);
     }
 
     /// Cuts a record in two.
@@ -248,7 +266,7 @@ impl Scoreboard {
         self.counts.add(record);
         self.counts.add(&back);
         if back.needs_resend() {
-            self.to_resend.push(Reverse(at));
+            self.troubles.get_or_insert_default().to_resend.push(Reverse(at));
         }
         self.records.insert(i + 1, back);
     }
@@ -261,7 +279,7 @@ impl Scoreboard {
         record.retransmitting = false;
         record.why = why;
         self.counts.add(record);
-        self.to_resend.push(Reverse(record.start));
+        self.troubles.get_or_insert_default().to_resend.push(Reverse(record.start));
         u32::from(record.segments)
     }
 
@@ -285,7 +303,7 @@ impl Scoreboard {
             i += 1;
         }
         self.originals = self.records.get(i).map_or(self.nxt, |record| record.start);
-        'queue: while let Some(entry) = self.resent.front().copied() {
+        'queue: while let Some(entry) = self.troubles.as_ref().and_then(|t| t.resent.front().copied()) {
             let mut i = self.index_of(entry.start).unwrap_or(self.records.len());
             while let Some(record) = self.records.get(i).filter(|record| record.start < entry.end) {
                 if record.is_undecided() && record.retransmitted && record.sent_at == entry.sent_at {
@@ -297,7 +315,7 @@ impl Scoreboard {
                 }
                 i += 1;
             }
-            self.resent.pop_front();
+            self.troubles.get_or_insert_default().resent.pop_front();
         }
         (lost + lost_again, lost_again, waits)
     }
@@ -360,41 +378,46 @@ impl Scoreboard {
 
     /// Nothing is lost after all. Walks the whole scoreboard.
     pub(super) fn find_all(&mut self) {
-        let mut resent = Vec::new();
         for record in &mut self.records {
             self.counts.remove(record);
             record.lost = false;
             self.counts.add(record);
-            if record.retransmitted && !record.sacked {
-                resent.push(Resent { sent_at: record.sent_at, start: record.start, end: record.end() });
-            }
         }
-        resent.sort_by_key(|entry| entry.sent_at);
-        self.resent = resent.into();
-        self.to_resend.clear();
-        self.originals = self.una;
+        self.troubles.get_or_insert_default().to_resend.clear();
+        self.rebuild_order();
     }
 
-    /// The peer has dropped what it had SACKed (RFC 2018 section 8): nothing is SACKed any more.
+    /// The peer has dropped what it had SACKed (RFC 2018 section 8): nothing is SACKed any more. Walks all as well.
     pub(super) fn forget_sacks(&mut self) {
         for record in &mut self.records {
             self.counts.remove(record);
             record.sacked = false;
             self.counts.add(record);
         }
-        self.sacked.clear();
+        self.troubles.get_or_insert_default().sacked.clear();
+        self.rebuild_order();
+    }
+
+    /// What was decided is open again: finds the order of transmission anew.
+    fn rebuild_order(&mut self) {
+        let undecided = self.records.iter().filter(|record| record.is_undecided() && record.retransmitted);
+        let mut resent: Vec<_> = undecided
+            .map(|record| Resent { sent_at: record.sent_at, start: record.start, end: record.end() })
+            .collect();
+        resent.sort_by_key(|entry| entry.sent_at);
+        self.troubles.get_or_insert_default().resent = resent.into();
         self.originals = self.una;
     }
 
     /// The first record that has to be sent again.
     pub(super) fn next_to_resend(&mut self) -> Option<(usize, Record)> {
-        while let Some(&Reverse(start)) = self.to_resend.peek() {
+        while let Some(&Reverse(start)) = self.troubles.as_ref()?.to_resend.peek() {
             let found = self.index_of(start).and_then(|i| Some((i, *self.records.get(i)?)));
             match found {
                 Some((i, record)) if record.start == start && record.needs_resend() => {
                     return Some((i, record));
                 }
-                _ => self.to_resend.pop(),
+                _ => self.troubles.as_mut()?.to_resend.pop(),
             };
         }
         None
@@ -434,8 +457,9 @@ impl Scoreboard {
             segments += u32::from(record.segments);
             i += 1;
         }
-        self.resent.push_back(Resent { sent_at: now, start, end });
-        if self.resent.len() > 2 * self.records.len() + RESENT_SLACK {
+        let resent = &mut self.troubles.get_or_insert_default().resent;
+        resent.push_back(Resent { sent_at: now, start, end });
+        if resent.len() > 2 * self.records.len() + RESENT_SLACK {
             self.drop_decided();
         }
         segments
@@ -443,7 +467,7 @@ impl Scoreboard {
 
     /// Drops decided retransmissions from the middle of the queue. Its length doubles before this walks it again.
     fn drop_decided(&mut self) {
-        let mut queue = core::mem::take(&mut self.resent);
+        let mut queue = core::mem::take(&mut self.troubles.get_or_insert_default().resent);
         queue.retain(|entry| {
             let from = self.index_of(entry.start).unwrap_or(self.records.len());
             self.records
@@ -451,18 +475,20 @@ impl Scoreboard {
                 .take_while(|record| record.start < entry.end)
                 .any(|record| record.is_undecided() && record.sent_at == entry.sent_at)
         });
-        self.resent = queue;
+        self.troubles.get_or_insert_default().resent = queue;
     }
+}
 
-    /// Nothing is in flight: gives large buffers back.
-    fn forget(&mut self) {
-        self.sacked.clear();
-        self.to_resend.clear();
-        self.resent.clear();
-        self.records.shrink_to(IDLE_RECORDS);
-        self.sacked.shrink_to(IDLE_RECORDS);
-        self.to_resend.shrink_to(IDLE_RECORDS);
-        self.resent.shrink_to(IDLE_RECORDS);
+impl Troubles {
+    /// What is acknowledged cumulatively is no SACKed range any more.
+    fn ack(&mut self, to: u64) {
+        while let Some(range) = self.sacked.front_mut() {
+            if range.end > to {
+                range.start = range.start.max(to);
+                break;
+            }
+            self.sacked.pop_front();
+        }
     }
 }
 
@@ -491,6 +517,8 @@ const IDLE_RECORDS: usize = 16;
 impl Scoreboard {
     /// Compares everything that is kept with what the records say.
     pub(super) fn check(&self) {
+        let nothing = Troubles::default();
+        let troubles = self.troubles.as_deref().unwrap_or(&nothing);
         let mut counts = Counts::default();
         let mut at = self.una;
         let mut sacked: VecDeque<Range<u64>> = VecDeque::new();
@@ -508,7 +536,7 @@ impl Scoreboard {
             }
             if record.needs_resend() {
                 assert!(
-                    self.to_resend.iter().any(|Reverse(start)| *start == record.start),
+                    troubles.to_resend.iter().any(|Reverse(start)| *start == record.start),
                     "will be offered"
                 );
             } else if record.is_undecided() && !record.retransmitted {
@@ -517,12 +545,14 @@ impl Scoreboard {
                 let known = |entry: &Resent| {
                     entry.sent_at == record.sent_at && entry.start <= record.start && record.start < entry.end
                 };
-                assert!(self.resent.iter().any(known), "in the queue of retransmissions: {record:?}");
+                assert!(troubles.resent.iter().any(known), "in the queue of retransmissions: {record:?}");
             }
         }
         assert_eq!(at, self.nxt, "records reach up to snd.nxt");
         assert_eq!(counts, self.counts);
-        assert_eq!(sacked, self.sacked);
-        assert!(self.resent.iter().zip(self.resent.iter().skip(1)).all(|(a, b)| a.sent_at <= b.sent_at));
+        assert_eq!(sacked, troubles.sacked);
+        assert!(
+            troubles.resent.iter().zip(troubles.resent.iter().skip(1)).all(|(a, b)| a.sent_at <= b.sent_at)
+        );
     }
 }

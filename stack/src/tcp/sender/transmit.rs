@@ -215,7 +215,8 @@ impl Sender {
             self.probe.due = false;
             return None;
         };
-        let start = tail.start + u64::from(tail.segments - 1) * u64::from(tail.mss);
+        let mss = self.settings.mss.min(u32::from(tail.mss));
+        let start = tail.start + u64::from(tail.payload().saturating_sub(1) / mss * mss);
         Some(Plan {
             seq: self.seq(start),
             len: (tail.end() - start) as u32,

@@ -2,5 +2,6 @@
 
 mod handshake;
 mod script;
+mod segment_arrives;
 mod states;
 mod transfer;

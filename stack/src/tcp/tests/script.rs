@@ -12,7 +12,7 @@ use crate::time::{Duration, Instant};
 use crate::wire::tcp::{Flags, Header};
 use crate::wire::tcp_options::{TcpOptions, Timestamps};
 use bytes::Bytes;
-use core::net::{IpAddr, Ipv4Addr, SocketAddr};
+use core::net::{Ipv4Addr, SocketAddr};
 use std::fmt::Write as _;
 
 pub(super) const OURS: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
@@ -336,10 +336,6 @@ impl Script {
 /// The stream's byte at a relative sequence number: both sides send this.
 pub(super) fn pattern(at: u32) -> u8 {
     (at.wrapping_mul(31) % 251) as u8
-}
-
-pub(super) fn peer_address() -> IpAddr {
-    PEER.into()
 }
 
 const FLAG_LETTERS: [(Flags, char); 8] = [

@@ -97,7 +97,7 @@ proptest! {
             sack: sack(&blocks),
         };
         let bytes = emit(&options);
-        prop_assert!(bytes.len() <= OPTIONS_BYTES_MAX && bytes.len() % 4 == 0);
+        prop_assert!(bytes.len() <= OPTIONS_BYTES_MAX && bytes.len().is_multiple_of(4));
         let parsed = TcpOptions::parse(&bytes);
         options.sack = sack(&blocks[..parsed.sack.len()]);
         prop_assert_eq!(parsed, options);

@@ -13,17 +13,24 @@ type NanoSegments = u64;
 #[derive(Debug)]
 pub(in super::super) struct Cubic {
     hystart: HyStart,
+    /// When the last ACK came.
+    last_ack_at: Instant,
+    /// What congestion avoidance needs; a connection that never leaves slow start has none.
+    curve: Option<Box<Curve>>,
+}
+
+/// The memory of congestion avoidance.
+#[derive(Debug, Default)]
+struct Curve {
     /// `W_max`; zero when there is none.
     w_max: NanoSegments,
+    /// `cwnd_prior`: the window before the last congestion event; section 4.3 compares W_est with it.
+    cwnd_prior: u32,
     epoch: Option<Epoch>,
     /// Growth that has not made a whole segment yet.
     credit: NanoSegments,
-    /// When the last ACK came, in congestion avoidance.
-    last_ack_at: Instant,
-    /// `cwnd_prior`: the window before the last congestion event; RFC 9438 section 4.3 compares W_est with it.
-    cwnd_prior: u32,
-    /// What [`CongestionControl::on_undo`] goes back to (section 4.9).
-    before: (NanoSegments, Option<Epoch>, u32),
+    /// `w_max`, `cwnd_prior` and `epoch` before the last event, for when it turns out to be none (section 4.9).
+    before: (NanoSegments, u32, Option<Epoch>),
 }
 
 /// A congestion avoidance stage.
@@ -40,19 +47,20 @@ struct Epoch {
 
 impl Cubic {
     pub(super) fn new(now: Instant) -> Cubic {
-        Cubic {
-            hystart: HyStart::new(),
-            w_max: 0,
-            epoch: None,
-            credit: 0,
-            last_ack_at: now,
-            cwnd_prior: 0,
-            before: (0, None, 0),
-        }
+        Cubic { hystart: HyStart::new(), last_ack_at: now, curve: None }
     }
 
+    /// Time in which the window was not used up is no time in which the path was probed (section 5.8).
+    fn skip(&mut self, idle: Duration) {
+        if let Some(epoch) = self.curve.as_mut().and_then(|curve| curve.epoch.as_mut()) {
+            epoch.started_at += idle;
+        }
+    }
+}
+
+impl Curve {
     /// Congestion avoidance (RFC 9438 section 4.2 to 4.5).
-    fn avoid_congestion(&mut self, window: &mut Window, progress: &Progress, delivered: u32) {
+    fn on_progress(&mut self, window: &mut Window, progress: &Progress, delivered: u32) {
         let cwnd = u64::from(window.cwnd) * SEGMENT;
         let w_max = self.w_max;
         let epoch = self.epoch.get_or_insert_with(|| Epoch::new(progress.now, cwnd, w_max));
@@ -68,7 +76,7 @@ impl Cubic {
             // Section 4.3: the Reno-friendly region.
             let w_est = epoch.w_est / SEGMENT;
             if w_est > u64::from(window.cwnd) {
-                window.cwnd = (w_est as u32).min(CWND_MAX);
+                window.cwnd = u32::try_from(w_est).unwrap_or(CWND_MAX).min(CWND_MAX);
                 self.credit = 0;
             }
             return;
@@ -77,16 +85,9 @@ impl Cubic {
         let target = epoch.w_cubic(elapsed + progress.srtt).clamp(cwnd, cwnd + cwnd / 2);
         let per_segment = (target - cwnd) / u64::from(window.cwnd.max(1));
         self.credit = self.credit.saturating_add(per_segment * u64::from(delivered));
-        let grow = (self.credit / SEGMENT) as u32;
+        let grow = u32::try_from(self.credit / SEGMENT).unwrap_or(CWND_MAX);
         self.credit %= SEGMENT;
         window.cwnd = window.cwnd.saturating_add(grow).min(CWND_MAX);
-    }
-
-    /// Time in which the window was not used up is no time in which the path was probed (section 5.8).
-    fn skip(&mut self, idle: Duration) {
-        if let Some(epoch) = &mut self.epoch {
-            epoch.started_at += idle;
-        }
     }
 }
 
@@ -123,31 +124,36 @@ impl CongestionControl for Cubic {
             delivered = window.slow_start(delivered);
         }
         if delivered > 0 && !window.in_slow_start() {
-            self.avoid_congestion(window, progress, delivered);
+            self.curve.get_or_insert_default().on_progress(window, progress, delivered);
         }
     }
 
     fn on_congestion(&mut self, window: &Window) -> u32 {
         self.hystart.stop();
-        self.before = (self.w_max, self.epoch.take(), self.cwnd_prior);
+        let curve = self.curve.get_or_insert_default();
+        curve.before = (curve.w_max, curve.cwnd_prior, curve.epoch.take());
         let cwnd = u64::from(window.cwnd) * SEGMENT;
         // Section 4.7, fast convergence: a flow that lost before it was back at W_max makes room for others.
-        self.w_max = if cwnd < self.w_max { cwnd * (BETA.0 + BETA.1) / (2 * BETA.1) } else { cwnd };
-        self.cwnd_prior = window.cwnd;
-        self.credit = 0;
-        (u64::from(window.cwnd) * BETA.0 / BETA.1).max(u64::from(SSTHRESH_MIN)) as u32
+        curve.w_max = if cwnd < curve.w_max { cwnd * (BETA.0 + BETA.1) / (2 * BETA.1) } else { cwnd };
+        curve.cwnd_prior = window.cwnd;
+        curve.credit = 0;
+        (window.cwnd * BETA.0 as u32 / BETA.1 as u32).max(SSTHRESH_MIN)
     }
 
     fn on_timeout(&mut self) {
         // Section 4.8: after the slow start that follows, the curve starts at its plateau, from the window of then.
         self.hystart.stop();
-        self.w_max = 0;
-        self.epoch = None;
-        self.credit = 0;
+        if let Some(curve) = &mut self.curve {
+            curve.w_max = 0;
+            curve.epoch = None;
+            curve.credit = 0;
+        }
     }
 
     fn on_undo(&mut self) {
-        (self.w_max, self.epoch, self.cwnd_prior) = self.before;
+        if let Some(curve) = &mut self.curve {
+            (curve.w_max, curve.cwnd_prior, curve.epoch) = curve.before;
+        }
     }
 
     fn on_idle(&mut self, idle: Duration) {

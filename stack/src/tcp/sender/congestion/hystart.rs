@@ -4,7 +4,6 @@
 //! acknowledge whole batches of up to 64 segments at once, and slow start would hardly grow with such a limit.
 
 use super::{Progress, Window};
-use crate::time::Duration;
 
 /// The state of RFC 9406 section 4.2.
 #[derive(Debug)]
@@ -12,8 +11,8 @@ pub(super) struct HyStart {
     phase: Phase,
     /// `windowEnd`: the round is over when this is acknowledged; none before the first ACK.
     round_end: Option<u64>,
-    last_round_min: Duration,
-    round_min: Duration,
+    last_round_min_ns: u64,
+    round_min_ns: u64,
     samples: u8,
 }
 
@@ -23,7 +22,7 @@ enum Phase {
     /// Conservative slow start: a quarter of the growth, for five rounds, in case the delay was a false alarm.
     Conservative {
         /// `cssBaselineMinRtt`.
-        baseline: Duration,
+        baseline_ns: u64,
         rounds: u8,
         /// Segments delivered that did not make the window grow yet.
         credit: u32,
@@ -37,8 +36,8 @@ impl HyStart {
         HyStart {
             phase: Phase::SlowStart,
             round_end: None,
-            last_round_min: Duration::MAX,
-            round_min: Duration::MAX,
+            last_round_min_ns: u64::MAX,
+            round_min_ns: u64::MAX,
             samples: 0,
         }
     }
@@ -56,7 +55,7 @@ impl HyStart {
         }
         self.round(window, progress);
         if let Some(rtt) = progress.rtt {
-            self.round_min = self.round_min.min(rtt);
+            self.round_min_ns = self.round_min_ns.min(u64::try_from(rtt.as_nanos()).unwrap_or(u64::MAX));
             self.samples = self.samples.saturating_add(1);
         }
         self.compare();
@@ -82,8 +81,8 @@ impl HyStart {
         if first {
             return;
         }
-        self.last_round_min = self.round_min;
-        self.round_min = Duration::MAX;
+        self.last_round_min_ns = self.round_min_ns;
+        self.round_min_ns = u64::MAX;
         self.samples = 0;
         if let Phase::Conservative { rounds, .. } = &mut self.phase {
             *rounds += 1;
@@ -96,17 +95,18 @@ impl HyStart {
 
     /// Has the delay grown, or was that a false alarm?
     fn compare(&mut self) {
-        if self.samples < N_RTT_SAMPLE || self.last_round_min == Duration::MAX {
+        if self.samples < N_RTT_SAMPLE || self.last_round_min_ns == u64::MAX {
             return;
         }
         match self.phase {
             Phase::SlowStart => {
-                let threshold = (self.last_round_min / MIN_RTT_DIVISOR).clamp(MIN_RTT_THRESH, MAX_RTT_THRESH);
-                if self.round_min >= self.last_round_min + threshold {
-                    self.phase = Phase::Conservative { baseline: self.round_min, rounds: 0, credit: 0 };
+                let threshold =
+                    (self.last_round_min_ns / MIN_RTT_DIVISOR).clamp(MIN_RTT_THRESH_NS, MAX_RTT_THRESH_NS);
+                if self.round_min_ns >= self.last_round_min_ns.saturating_add(threshold) {
+                    self.phase = Phase::Conservative { baseline_ns: self.round_min_ns, rounds: 0, credit: 0 };
                 }
             }
-            Phase::Conservative { baseline, .. } if self.round_min < baseline => {
+            Phase::Conservative { baseline_ns, .. } if self.round_min_ns < baseline_ns => {
                 self.phase = Phase::SlowStart;
             }
             _ => {}
@@ -120,9 +120,9 @@ impl HyStart {
 }
 
 // Section 4.3 recommends these.
-const MIN_RTT_THRESH: Duration = Duration::from_millis(4);
-const MAX_RTT_THRESH: Duration = Duration::from_millis(16);
-const MIN_RTT_DIVISOR: u32 = 8;
+const MIN_RTT_THRESH_NS: u64 = 4_000_000;
+const MAX_RTT_THRESH_NS: u64 = 16_000_000;
+const MIN_RTT_DIVISOR: u64 = 8;
 const N_RTT_SAMPLE: u8 = 8;
 const CSS_GROWTH_DIVISOR: u32 = 4;
 const CSS_ROUNDS: u8 = 5;
@@ -131,7 +131,7 @@ const CSS_ROUNDS: u8 = 5;
 mod tests {
     use super::super::SSTHRESH_INFINITE;
     use super::*;
-    use crate::time::Instant;
+    use crate::time::{Duration, Instant};
 
     struct Run {
         hystart: HyStart,

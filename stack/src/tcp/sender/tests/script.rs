@@ -119,7 +119,7 @@ impl Script {
                 "ece" => ack.ece = true,
                 "update" => ack.window_changed = true,
                 "data" => ack.carries_data = true,
-                "fin" => ack.ack = ack.ack + 1,
+                "fin" => ack.ack += 1,
                 word => panic!("{word}"),
             }
         }
@@ -169,7 +169,6 @@ impl Script {
                 SendKind::Retransmit(RetransmitWhy::Timeout { .. }) => "rto ",
                 SendKind::Retransmit(RetransmitWhy::AfterTimeout) => "after ",
                 SendKind::Retransmit(RetransmitWhy::PathMtu) => "mtu ",
-                SendKind::Retransmit(_) => "? ",
             };
             let fin = plan.fin;
             match runs.last_mut() {
@@ -203,7 +202,10 @@ impl Script {
             }
             let is = match word {
                 "cwnd" => info.snd_cwnd.to_string(),
-                "ssthresh" => self.sender.ssthresh().map_or("infinite".into(), |s| s.to_string()),
+                "ssthresh" => match info.snd_ssthresh {
+                    0x7fff_ffff => "infinite".into(),
+                    ssthresh => ssthresh.to_string(),
+                },
                 "in-flight" => self.sender.in_flight().to_string(),
                 "out" => info.unacked.to_string(),
                 "lost" => info.lost.to_string(),

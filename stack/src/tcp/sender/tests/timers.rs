@@ -300,7 +300,7 @@ fn an_application_that_does_not_use_the_window_does_not_grow_it() {
 #[test]
 fn a_quiet_sender_is_small() {
     let size = core::mem::size_of::<super::super::Sender>();
-    assert!(size <= 900, "{size} bytes");
+    assert!(size <= 640, "{size} bytes");
     let run = run("queue 1
          sends 1
          +10ms

@@ -1,0 +1,53 @@
+//! What sockets and connections there are, for those who look from outside (`ss`).
+
+use super::{Kind, SocketId, SocketKind, TcpState};
+use crate::stack::Stack;
+use core::net::SocketAddr;
+
+/// A socket, or a connection that no socket owns any more.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SocketSummary {
+    /// The socket; none for connections that finish by themselves.
+    pub socket: Option<SocketId>,
+    /// What kind of socket it is.
+    pub kind: SocketKind,
+    /// Its own address.
+    pub local: SocketAddr,
+    /// The peer's address, where there is one.
+    pub peer: Option<SocketAddr>,
+    /// The state; only TCP has one.
+    pub state: Option<TcpState>,
+    /// Bytes that can be read; on a listener, connections that can be accepted.
+    pub receive_queue: usize,
+    /// Bytes that were sent or wait to be, and are not acknowledged; on a listener, its backlog.
+    pub send_queue: usize,
+}
+
+impl Stack {
+    /// All sockets and connections: sockets in the order of their ids, then what no socket owns.
+    pub fn socket_summaries(&self) -> Vec<SocketSummary> {
+        let mut list: Vec<SocketSummary> = self
+            .sockets
+            .iter()
+            .filter_map(|(id, kind)| match kind {
+                Kind::Tcp(socket) => Some(self.tcp.summary(id, socket)),
+                Kind::Udp(_) => self.datagram_summary(id, SocketKind::Datagram),
+                Kind::Echo(_) => self.datagram_summary(id, SocketKind::Echo),
+            })
+            .collect();
+        list.extend(self.tcp.ownerless());
+        list
+    }
+
+    fn datagram_summary(&self, id: SocketId, kind: SocketKind) -> Option<SocketSummary> {
+        Some(SocketSummary {
+            socket: Some(id),
+            kind,
+            local: self.local_addr(id).ok()?,
+            peer: self.peer_addr(id).ok(),
+            state: None,
+            receive_queue: 0,
+            send_queue: 0,
+        })
+    }
+}
