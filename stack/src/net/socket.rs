@@ -71,6 +71,12 @@ impl Socket {
             Err(errno) => return Poll::Ready(Err(errno)),
         };
         let core = &mut *guard;
+        if direction == Direction::Write && core.sent_more_than(self.machine.world.burst_bytes_max()) {
+            core.take_turn();
+            drop(guard);
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         match call(self.machine.now(), &mut core.stack, self.id) {
             Err(Errno::EAGAIN) => {
                 let token = *token.get_or_insert_with(|| core.waiters.token());

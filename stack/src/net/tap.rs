@@ -249,6 +249,7 @@ impl Machine {
         let Some(mut core) = self.machine.lock().filter(|core| core.up) else { return };
         let mut woken = Woken::new();
         let now = self.machine.now();
+        core.take_turn();
         take_in(now, &mut core);
         core.handle_deadlines(now, &mut woken);
         core.take_events(&mut woken);

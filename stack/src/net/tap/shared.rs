@@ -152,6 +152,10 @@ impl World for Shared {
         }
     }
 
+    fn burst_bytes_max(&self) -> u64 {
+        BURST_BYTES_MAX
+    }
+
     fn fill_random(&self, _machine: &machine::Machine, bytes: &mut [u8]) {
         match &self.rng {
             Some(rng) => lock(rng).fill(bytes),
@@ -187,6 +191,9 @@ impl Wake for Main {
 fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+/// What is sent between two looks at the devices: half of it fits into any recent core's own cache, beside the rest.
+const BURST_BYTES_MAX: u64 = 512 << 10;
 
 /// Shorter sleeps than this are not rounded up to milliseconds.
 const PRECISE_BELOW: Duration = Duration::from_millis(20);
