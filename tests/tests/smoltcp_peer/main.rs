@@ -168,6 +168,7 @@ const ROUGH: Impairment = Impairment {
 
 const NONE: Impairment = Impairment {
     loss: 0.0,
+    loss_period: 0,
     duplicate: 0.0,
     corrupt: 0.0,
     reorder: 0.0,

@@ -72,7 +72,10 @@ fn backlog<W: World>(w: &W, log: &mut Log) {
         attempts.join().unwrap()
     });
     for attempt in &attempts {
-        log.note("one comes", show(&attempt.as_ref().map(drop).map_err(|error| io::Error::from(error.kind()))));
+        log.note(
+            "one comes",
+            show(&attempt.as_ref().map(drop).map_err(|error| io::Error::from(error.kind()))),
+        );
     }
 }
 
@@ -146,14 +149,19 @@ fn connect_to_odd_addresses<W: World>(w: &W, log: &mut Log) {
     let us = w.us().connect(any(7000));
     log.note("0.0.0.0 is this host", us.as_ref().map(|us| us.peer_addr().ok()).ok());
     drop(listener);
-    log.result("IPv6", w.us().connect("[::1]:9".parse().unwrap()).map(drop).map_err(|error| {
-        // Where the kernel has IPv6, nobody listens there; ours has none.
-        match error.kind() {
-            io::ErrorKind::ConnectionRefused | io::ErrorKind::Unsupported => io::ErrorKind::Other.into(),
-            _ if error.raw_os_error() == Some(99) || error.raw_os_error() == Some(97) => io::ErrorKind::Other.into(),
-            _ => error,
-        }
-    }));
+    log.result(
+        "IPv6",
+        w.us().connect("[::1]:9".parse().unwrap()).map(drop).map_err(|error| {
+            // Where the kernel has IPv6, nobody listens there; ours has none.
+            match error.kind() {
+                io::ErrorKind::ConnectionRefused | io::ErrorKind::Unsupported => io::ErrorKind::Other.into(),
+                _ if error.raw_os_error() == Some(99) || error.raw_os_error() == Some(97) => {
+                    io::ErrorKind::Other.into()
+                }
+                _ => error,
+            }
+        }),
+    );
 }
 
 fn bind_in_use<W: World>(w: &W, log: &mut Log) {
@@ -241,7 +249,10 @@ fn bind_beside_closed_clients<W: World>(w: &W, log: &mut Log) {
     w.us().pause(PAUSE);
     drop(client);
     w.us().pause(PAUSE);
-    log.result("the port elsewhere", us.listen_with(SocketAddr::from(([10, 0, 0, 2], 7080)), PLAIN).map(drop));
+    log.result(
+        "the port elsewhere",
+        us.listen_with(SocketAddr::from(([10, 0, 0, 2], 7080)), PLAIN).map(drop),
+    );
     log.result("the port here", us.listen_with(loopback(7080), PLAIN).map(drop));
 }
 

@@ -142,7 +142,10 @@ fn udp_without_a_peer<W: World>(w: &W, log: &mut Log) {
     let free = w.us().udp(any(0)).unwrap();
     log.result("bound to any", free.local_addr().map(|address| address.ip()));
     free.connect(them.local_addr().unwrap()).unwrap();
-    log.note("connecting fixes the address", free.local_addr().map(|address| address.ip() == w.us().address()).ok());
+    log.note(
+        "connecting fixes the address",
+        free.local_addr().map(|address| address.ip() == w.us().address()).ok(),
+    );
 }
 
 fn udp_connected_filters<W: World>(w: &W, log: &mut Log) {
