@@ -24,7 +24,7 @@ const TURN_MAX: usize = 10_000;
 ///
 /// # Panics
 /// When it doesn't.
-pub fn play(data: &[u8]) {
+pub fn play(data: &[u8]) -> Played {
     let mut data = Data { bytes: data, at: 0 };
     let mut world = World::new(&mut data);
     while !data.is_over() {
@@ -32,6 +32,28 @@ pub fn play(data: &[u8]) {
         world.check();
     }
     world.end(data.byte());
+    world.hosts.iter().fold(Played::default(), |sum, host| {
+        let counters = host.stack.counters();
+        Played {
+            opens: sum.opens + counters.tcp_passive_opens + counters.tcp_active_opens,
+            segments: sum.segments + counters.tcp_segments_in,
+            retransmits: sum.retransmits + counters.tcp_retransmits,
+            challenges: sum.challenges + counters.tcp_challenge_acks,
+        }
+    })
+}
+
+/// What happened, so that a fuzzer that reaches nothing is found out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Played {
+    /// Handshakes that were finished, on either side.
+    pub opens: u64,
+    /// Segments that came in.
+    pub segments: u64,
+    /// Segments that were sent again.
+    pub retransmits: u64,
+    /// Challenge ACKs.
+    pub challenges: u64,
 }
 
 /// The decisions, read one after the other; behind the end everything is 0.
