@@ -153,7 +153,7 @@ impl World {
             6 => self.forge(host, data),
             7 => self.pass(Duration::from_micros(data.size() as u64)),
             8 => self.pass(Duration::from_millis(data.size() as u64)),
-            9 => self.to_next_deadline(),
+            9 => self.jump(),
             _ => self.call(host, data.byte(), data),
         }
         self.transmit();
@@ -171,7 +171,7 @@ impl World {
                 }
                 let socket = stack.socket(SocketKind::Stream).expect("few sockets are open");
                 sockets.push(socket);
-                if what % 16 == 0 {
+                if what.is_multiple_of(16) {
                     let _ = stack.bind(socket, ([0, 0, 0, 0], PORT).into());
                     let _ = stack.listen(now, socket, usize::from(data.byte() & 7));
                 } else {
@@ -281,7 +281,8 @@ impl World {
         self.timeouts();
     }
 
-    fn to_next_deadline(&mut self) {
+    /// The clock jumps to the next deadline of either host.
+    fn jump(&mut self) {
         if let Some(at) = self.hosts.iter().filter_map(|host| host.stack.poll_timeout()).min() {
             self.now = self.now.max(at);
             self.timeouts();
@@ -347,7 +348,7 @@ impl World {
             } else if self.hosts.iter().all(|host| host.stack.poll_timeout().is_none()) {
                 break;
             }
-            self.to_next_deadline();
+            self.jump();
             turns += 1;
             assert!(turns < TURN_MAX && self.now < end, "hosts that never come to rest");
         }

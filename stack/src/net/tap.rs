@@ -205,6 +205,11 @@ impl Machine {
             port.handle_deadline(self.machine.now())
                 .map_err(|error| self.shared.fail(&self.machine, error))?;
         }
+        if self.shared.ports.iter().any(Port::is_marked)
+            && let Some(core) = self.machine.lock()
+        {
+            self.shared.settle(&self.machine, core);
+        }
         self.shared.check()
     }
 

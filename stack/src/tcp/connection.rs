@@ -249,6 +249,11 @@ impl Connection {
         self.fin_queued && self.sender.una() == self.queue_end()
     }
 
+    /// Bytes that were written and not acknowledged. On a closed connection nothing will ever be: none.
+    pub(crate) fn unacknowledged(&self) -> usize {
+        if self.state == TcpState::Closed { 0 } else { self.send_queue.len() }
+    }
+
     /// Bytes that were written and not sent.
     pub(crate) fn unsent(&self) -> u32 {
         self.send_queue.end_seq().signed_from(self.sender.nxt()).max(0) as u32

@@ -55,7 +55,7 @@ impl Tcp {
                 Role::Listener(_) => return Err(Errno::EINVAL),
                 _ => SocketOption::InQueue(conn.map_or(0, |conn| conn.readable())),
             },
-            OptionName::OutQueue => SocketOption::OutQueue(conn.map_or(0, |conn| conn.send_queue.len())),
+            OptionName::OutQueue => SocketOption::OutQueue(conn.map_or(0, Connection::unacknowledged)),
             OptionName::OutQueueUnsent => {
                 SocketOption::OutQueueUnsent(conn.map_or(0, |conn| conn.unsent() as usize))
             }

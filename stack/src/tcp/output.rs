@@ -150,7 +150,8 @@ impl Connection {
         let packet = self.emit(cx, link, frame, &header, plan.kind == SendKind::New);
         self.after_data(cx, &plan);
         if let Some(mtu) = probe {
-            self.probe_sent(now, mtu, plan.end());
+            self.sender.on_mtu_probe_sent(plan.seq, plan.end());
+            self.probe_sent(now, mtu);
         }
         Some(packet)
     }
@@ -251,7 +252,7 @@ impl Connection {
         link: LinkLimits,
         config: &TcpConfig,
     ) -> Option<u16> {
-        if !config.mtu_probing || plan.fin || link.tso_max > 0 && !link.tx_checksum {
+        if !config.mtu_probing || plan.fin {
             return None;
         }
         let mtu = self.probe_mtu(now)?;
@@ -264,14 +265,14 @@ impl Connection {
         Some(mtu)
     }
 
-    /// The payload of the largest frame: a super-frame where the link segments, else a segment; two, where a larger one
-    /// is to be probed.
+    /// The payload of the largest frame: a super-frame where the link segments, else a segment; as many as make the
+    /// largest probe, where one may be due.
     fn frame_payload_max(&self, link: LinkLimits) -> u32 {
         let (mss, largest) = (self.sender.mss(), self.super_frame_max(link));
         if self.link_segments(link) {
             largest / mss * mss
-        } else if self.probing.is_active() {
-            2 * mss
+        } else if let Some(mtu) = self.probing.largest() {
+            u32::from(mtu.saturating_sub(HEADERS_BYTES)).div_ceil(mss) * mss
         } else {
             mss
         }

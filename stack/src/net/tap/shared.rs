@@ -135,7 +135,10 @@ impl World for Shared {
                 break;
             }
         }
-        if let Some(deadline) = held.or_else(|| machine.lock()).and_then(|core| core.next_deadline()) {
+        let deadline = held.or_else(|| machine.lock()).and_then(|core| core.next_deadline());
+        // A device that holds frames back, or has refused one, wants the loop's attention too.
+        let ports = self.ports.iter().filter_map(Port::next_deadline);
+        if let Some(deadline) = ports.chain(deadline).min() {
             self.bell.ring_before(deadline);
         }
         woken.into_iter().for_each(Waker::wake);
@@ -167,7 +170,7 @@ impl std::fmt::Debug for Shared {
     }
 }
 
-/// The waker of the future that [`Machine::run`] was given.
+/// The waker of the future that [`super::Machine::run`] was given.
 pub(super) struct Main {
     pub(super) woken: AtomicBool,
     pub(super) bell: Arc<Bell>,

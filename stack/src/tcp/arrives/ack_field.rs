@@ -92,7 +92,9 @@ fn process(env: &mut Env<'_>, conn: &mut Connection, segment: &Segment, window_c
         }
         conn.soft_error = None;
         conn.grow_send_buffer(env.config);
-        conn.probing.on_progress(una);
+    }
+    if let Some(arrived) = out.mtu_probe {
+        conn.probing.on_fate(arrived);
     }
     if out.progress {
         conn.flags.confirmed = true;

@@ -48,7 +48,7 @@ impl Sender {
             dsack: false,
             dsack_of_probe: false,
             ece: ack.ece && self.settings.ecn,
-            echoed: ack.echoed,
+            echoed: ack.echoed.filter(|_| self.settings.timestamps),
             delivery: Delivery::new(now, self.rtt.min(), self.high_seq, self.board.highest_sacked()),
         };
         if self.settings.sack {
@@ -106,6 +106,7 @@ impl Sender {
             self.arm_after_ack(now);
         }
         self.adjust_window(event, rtt, outcome.lost);
+        self.judge_mtu_probe();
         debug_assert!(self.board.is_empty() || self.timer.is_some(), "data in flight without a timer");
         AckOut {
             newly_acked: (self.board.una() - event.una_before) as u32,
@@ -114,6 +115,7 @@ impl Sender {
             dsack: event.dsack,
             undone: outcome.undone,
             rtt,
+            mtu_probe: self.take_mtu_probe_fate(),
         }
     }
 
@@ -216,7 +218,6 @@ impl Sender {
     fn judge_probe(&mut self, event: &Event) {
         let verdict = self.probe.on_ack(&probe::Evidence {
             una: self.board.una(),
-            advanced: event.advanced,
             pure_duplicate: event.duplicate && !event.sacked(),
             dsack: event.dsack_of_probe,
         });

@@ -37,6 +37,9 @@ pub(crate) struct AckOut {
     pub(crate) undone: bool,
     /// A round-trip time sample was taken.
     pub(crate) rtt: Option<Duration>,
+    /// What became of the path MTU probe, told once: whether it arrived as it was sent. If not, it is being sent again
+    /// in smaller segments.
+    pub(crate) mtu_probe: Option<bool>,
 }
 
 /// What bounds the next transmission, besides the congestion window.

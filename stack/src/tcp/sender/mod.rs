@@ -19,6 +19,7 @@ mod congestion;
 mod delivery;
 mod frto;
 mod messages;
+mod mtu_probe;
 mod pacing;
 mod probe;
 mod prr;
@@ -64,6 +65,7 @@ pub(crate) struct Sender {
     frto: frto::Frto,
     timer: Option<(timers::TimerKind, Instant)>,
     pacer: pacing::Pacer,
+    mtu_probe: mtu_probe::MtuProbe,
     usage: usage::Usage,
     /// CWR has to be set on the next new data.
     cwr_due: bool,
@@ -85,6 +87,7 @@ struct Settings {
     initial_window: u32,
     reordering: u32,
     sack: bool,
+    timestamps: bool,
     rack: bool,
     tlp: bool,
     frto: bool,

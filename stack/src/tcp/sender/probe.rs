@@ -26,8 +26,6 @@ pub(super) enum Verdict {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Evidence {
     pub(super) una: u64,
-    /// It moved `snd.una`.
-    pub(super) advanced: bool,
     /// It moves nothing, SACKs nothing, carries nothing.
     pub(super) pure_duplicate: bool,
     /// It carries a D-SACK whose end is the probe's.
@@ -104,7 +102,7 @@ mod tests {
         probe
     }
 
-    const ACK: Evidence = Evidence { una: 1000, advanced: true, pure_duplicate: false, dsack: false };
+    const ACK: Evidence = Evidence { una: 1000, pure_duplicate: false, dsack: false };
 
     #[test]
     fn waits_two_round_trips_and_for_a_delayed_ack() {
@@ -131,10 +129,7 @@ mod tests {
         let mut probe = sent(true);
         assert_eq!(probe.on_ack(&ACK), Verdict::Nothing);
         assert!(probe.is_open(), "the other copy's ACK may still come");
-        assert_eq!(
-            probe.on_ack(&Evidence { advanced: false, pure_duplicate: true, ..ACK }),
-            Verdict::Nothing
-        );
+        assert_eq!(probe.on_ack(&Evidence { pure_duplicate: true, ..ACK }), Verdict::Nothing);
         assert!(!probe.is_open());
     }
 

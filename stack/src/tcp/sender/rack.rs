@@ -63,10 +63,6 @@ impl Rack {
         self.reordering_seen = true;
     }
 
-    pub(super) fn reordering_seen(&self) -> bool {
-        self.reordering_seen
-    }
-
     /// Step 4, first half: a D-SACK says that the window was too small, once a round trip.
     pub(super) fn on_dsack(&mut self, una: u64, nxt: u64) {
         if self.reordering_seen && self.dsack_round.is_none_or(|end| una >= end) {

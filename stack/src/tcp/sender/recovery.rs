@@ -113,7 +113,9 @@ impl Sender {
     }
 
     fn enter_if_lost(&mut self, event: &Event) {
-        if self.board.counts().lost > 0 {
+        if self.only_the_mtu_probe_is_lost() {
+            self.resend_without_reduction(event.now);
+        } else if self.board.counts().lost > 0 {
             self.enter_recovery(event.ece);
         } else {
             self.try_to_open(event);

@@ -237,6 +237,21 @@ impl Scoreboard {
         (i < self.records.len()).then_some(i)
     }
 
+    /// The record that starts at `start`.
+    pub(super) fn at(&self, start: u64) -> Option<&Record> {
+        self.index_of(start).and_then(|i| self.records.get(i)).filter(|record| record.start == start)
+    }
+
+    /// The record at `start` was sent as one segment, however large.
+    pub(super) fn join_into_one_segment(&mut self, start: u64) {
+        let Some(i) = self.index_of(start) else { return };
+        let Some(record) = self.records.get_mut(i).filter(|record| record.start == start) else { return };
+        self.counts.remove(record);
+        record.mss = u16::try_from(record.payload().max(1)).unwrap_or(u16::MAX);
+        record.count();
+        self.counts.add(record);
+    }
+
     /// Cuts a record in two.
     fn split(&mut self, i: usize, at: u64) {
         let Some(record) = self.records.get_mut(i) else { return };

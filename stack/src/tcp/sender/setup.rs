@@ -3,7 +3,8 @@
 use super::congestion::{Controller, SSTHRESH_INFINITE, Window};
 use super::scoreboard::Scoreboard;
 use super::{
-    Algorithm, Sender, SenderConfig, Settings, frto, pacing, probe, prr, rack, rtt, status, undo, usage,
+    Algorithm, Sender, SenderConfig, Settings, frto, mtu_probe, pacing, probe, prr, rack, rtt, status, undo,
+    usage,
 };
 use crate::socket::CongestionState;
 use crate::tcp::seq::SeqNum;
@@ -38,6 +39,7 @@ impl Sender {
             frto: frto::Frto::default(),
             timer: None,
             pacer: pacing::Pacer::new(config.pacing, config.max_pacing_rate),
+            mtu_probe: mtu_probe::MtuProbe::default(),
             usage: usage::Usage::default(),
             cwr_due: false,
             timeouts: 0,
@@ -49,6 +51,7 @@ impl Sender {
                 initial_window: config.initial_window_segments.max(1),
                 reordering: config.reordering.max(1),
                 sack: config.sack,
+                timestamps: config.timestamps,
                 rack: config.rack,
                 tlp: config.tlp,
                 frto: config.frto,
@@ -73,15 +76,7 @@ impl Sender {
             return;
         }
         self.limit_reno_sacked();
-        if self.state != CongestionState::Loss {
-            self.high_seq = self.board.nxt();
-            self.window.ssthresh = self.prudent_ssthresh();
-            self.undo.stop();
-            self.probe.cancel();
-            self.frto = frto::Frto::Off;
-            self.state = CongestionState::Loss;
-            self.arm_rto(now);
-        }
+        self.resend_without_reduction(now);
     }
 
     /// Switches congestion control (`TCP_CONGESTION`); window and threshold stay.

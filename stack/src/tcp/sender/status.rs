@@ -1,8 +1,7 @@
 //! What can be asked of a sender: numbers, times, `TCP_INFO`.
 
-use super::congestion::SSTHRESH_INFINITE;
-use super::{Algorithm, Sender, pacing};
-use crate::socket::{CongestionState, TcpInfo};
+use super::{Sender, pacing};
+use crate::socket::TcpInfo;
 use crate::tcp::seq::SeqNum;
 use crate::time::{Duration, Instant};
 
@@ -49,11 +48,6 @@ impl Sender {
         self.window.cwnd
     }
 
-    /// Slow-start threshold, in segments; none before the first congestion event.
-    pub(crate) fn ssthresh(&self) -> Option<u32> {
-        (self.window.ssthresh < SSTHRESH_INFINITE).then_some(self.window.ssthresh)
-    }
-
     /// Payload of a full segment, in bytes.
     pub(crate) fn mss(&self) -> u32 {
         self.settings.mss
@@ -62,21 +56,6 @@ impl Sender {
     /// The retransmission time-out as it is now, backoff included. Zero-window probes start from it as well.
     pub(crate) fn rto(&self) -> Duration {
         self.rtt.rto()
-    }
-
-    /// The smoothed round-trip time; none before the first sample.
-    pub(crate) fn srtt(&self) -> Option<Duration> {
-        self.rtt.srtt()
-    }
-
-    /// Where congestion control stands, named as Linux names it.
-    pub(crate) fn state(&self) -> CongestionState {
-        self.state
-    }
-
-    /// The congestion control algorithm.
-    pub(crate) fn algorithm(&self) -> Algorithm {
-        self.congestion.algorithm()
     }
 
     /// Retransmission time-outs in a row without progress.

@@ -94,6 +94,7 @@ impl Sender {
         let frto = self.settings.frto && (new_episode || repeated);
         self.frto = if frto { Frto::AwaitFirstAck } else { Frto::Off };
 
+        self.judge_mtu_probe();
         self.rtt.back_off();
         self.timer = Some((TimerKind::Rto, now + self.rtt.rto()));
         DeadlineOut::TimedOut { rto, backoff: self.timeouts }
@@ -114,9 +115,12 @@ impl Sender {
         let setting = self.rack_setting();
         let found = self.rack.find_losses(now, &mut self.board, &setting, true);
         if found.lost > 0 {
-            if self.state != CongestionState::Recovery && self.state != CongestionState::Loss {
+            if self.only_the_mtu_probe_is_lost() {
+                self.resend_without_reduction(now);
+            } else if self.state != CongestionState::Recovery && self.state != CongestionState::Loss {
                 self.enter_recovery(false);
             }
+            self.judge_mtu_probe();
             if self.state == CongestionState::Recovery {
                 self.reduce_window(1, false);
             }

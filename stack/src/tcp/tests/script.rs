@@ -119,17 +119,6 @@ impl Script {
         socket
     }
 
-    /// A socket that is connected; as [`Script::accepted`].
-    pub(super) fn connected(&mut self, options: &str) -> SocketId {
-        let socket = self.connecting();
-        let syn = self.pull().expect("a SYN");
-        assert!(syn.starts_with("S 0"), "{syn}");
-        let separator = if options.is_empty() { "" } else { "," };
-        self.inject(&format!("S. 0 ack 1 <mss 1460{separator}{options}>"));
-        self.expect(". 1 ack 1");
-        socket
-    }
-
     pub(super) fn inject(&mut self, segment: &str) -> Outcome {
         self.inject_from(PEER_PORT, segment)
     }

@@ -6,6 +6,8 @@ use super::script::MSS;
 use crate::frame::RetransmitWhy;
 use proptest::prelude::*;
 
+/// Frames of up to so many segments are path MTU probes: one segment each.
+const PROBED: u32 = 7;
 const ISS: u32 = u32::MAX - 20_000;
 
 #[derive(Clone, Debug)]
@@ -150,6 +152,9 @@ impl Rig {
         let start = self.sender.board.una() + u64::from(plan.seq.distance_from(una));
         self.left.push((start, start + u64::from(plan.len)));
         self.sender.on_sent(self.now, &plan);
+        if plan.kind == SendKind::New && segments == PROBED {
+            self.sender.on_mtu_probe_sent(plan.seq, plan.end());
+        }
         self.check();
         true
     }

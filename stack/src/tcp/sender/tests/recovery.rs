@@ -413,3 +413,46 @@ fn a_smaller_path_mtu_resends_without_reduction() {
     let plan = run.sender.next(run.now, &limits).unwrap();
     assert_eq!((plan.len, plan.seq), (500, run.sender.una()));
 }
+
+/// Sends five segments, of which the third is a probe of twice the size.
+fn probed() -> super::script::Script {
+    let mut run = run_with(&warm(), "queue 2\n sends 1-2\n queue 5");
+    let limits = super::super::Limits {
+        queue_end: run.sender.una() + 7000,
+        fin: false,
+        window_edge: run.sender.una() + 100_000,
+        max_len: 2000,
+    };
+    let plan = run.sender.next(run.now, &limits).unwrap();
+    assert_eq!(plan.len, 2000);
+    run.sender.on_sent(run.now, &plan);
+    run.sender.on_mtu_probe_sent(plan.seq, plan.end());
+    run.go("is out 3\n sends 5-7\n is out 6");
+    run
+}
+
+fn ack(segments: u32, sack: &[(u32, u32)], run: &mut super::script::Script) -> Option<bool> {
+    let una = run.sender.una();
+    let blocks: Vec<_> = sack.iter().map(|&(l, r)| (una + l * 1000, una + r * 1000)).collect();
+    let ack = super::super::AckIn { ack: una + segments * 1000, sack: &blocks, ..Default::default() };
+    run.sender.on_ack(run.now, &ack).mtu_probe
+}
+
+#[test]
+fn an_mtu_probe_that_arrives_is_told_once() {
+    let mut run = probed();
+    run.go("+100ms");
+    assert_eq!(ack(2, &[], &mut run), None);
+    assert_eq!(ack(2, &[], &mut run), Some(true));
+    assert_eq!(ack(1, &[], &mut run), None);
+}
+
+#[test]
+fn an_mtu_probe_that_is_lost_costs_no_window() {
+    let mut run = probed();
+    run.go("+100ms");
+    assert_eq!(ack(2, &[], &mut run), None);
+    assert_eq!(ack(0, &[(2, 5)], &mut run), Some(false));
+    run.go("is lost 1 Loss cwnd 12 ssthresh infinite
+         sends rack 3-4");
+}

@@ -202,7 +202,10 @@ impl Script {
             }
             let is = match word {
                 "cwnd" => info.snd_cwnd.to_string(),
-                "ssthresh" => self.sender.ssthresh().map_or("infinite".into(), |s| s.to_string()),
+                "ssthresh" => match info.snd_ssthresh {
+                    0x7fff_ffff => "infinite".into(),
+                    ssthresh => ssthresh.to_string(),
+                },
                 "in-flight" => self.sender.in_flight().to_string(),
                 "out" => info.unacked.to_string(),
                 "lost" => info.lost.to_string(),
