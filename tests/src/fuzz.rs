@@ -24,7 +24,7 @@ const TURN_MAX: usize = 10_000;
 ///
 /// # Panics
 /// When it doesn't.
-pub fn play(data: &[u8]) {
+pub fn play(data: &[u8]) -> Played {
     let mut data = Data { bytes: data, at: 0 };
     let mut world = World::new(&mut data);
     while !data.is_over() {
@@ -32,6 +32,28 @@ pub fn play(data: &[u8]) {
         world.check();
     }
     world.end(data.byte());
+    world.hosts.iter().fold(Played::default(), |sum, host| {
+        let counters = host.stack.counters();
+        Played {
+            opens: sum.opens + counters.tcp_passive_opens + counters.tcp_active_opens,
+            segments: sum.segments + counters.tcp_segments_in,
+            retransmits: sum.retransmits + counters.tcp_retransmits,
+            challenges: sum.challenges + counters.tcp_challenge_acks,
+        }
+    })
+}
+
+/// What happened, so that a fuzzer that reaches nothing is found out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Played {
+    /// Handshakes that were finished, on either side.
+    pub opens: u64,
+    /// Segments that came in.
+    pub segments: u64,
+    /// Segments that were sent again.
+    pub retransmits: u64,
+    /// Challenge ACKs.
+    pub challenges: u64,
 }
 
 /// The decisions, read one after the other; behind the end everything is 0.
@@ -131,7 +153,7 @@ impl World {
             6 => self.forge(host, data),
             7 => self.pass(Duration::from_micros(data.size() as u64)),
             8 => self.pass(Duration::from_millis(data.size() as u64)),
-            9 => self.to_next_deadline(),
+            9 => self.jump(),
             _ => self.call(host, data.byte(), data),
         }
         self.transmit();
@@ -149,7 +171,7 @@ impl World {
                 }
                 let socket = stack.socket(SocketKind::Stream).expect("few sockets are open");
                 sockets.push(socket);
-                if what % 16 == 0 {
+                if what.is_multiple_of(16) {
                     let _ = stack.bind(socket, ([0, 0, 0, 0], PORT).into());
                     let _ = stack.listen(now, socket, usize::from(data.byte() & 7));
                 } else {
@@ -259,7 +281,8 @@ impl World {
         self.timeouts();
     }
 
-    fn to_next_deadline(&mut self) {
+    /// The clock jumps to the next deadline of either host.
+    fn jump(&mut self) {
         if let Some(at) = self.hosts.iter().filter_map(|host| host.stack.poll_timeout()).min() {
             self.now = self.now.max(at);
             self.timeouts();
@@ -325,7 +348,7 @@ impl World {
             } else if self.hosts.iter().all(|host| host.stack.poll_timeout().is_none()) {
                 break;
             }
-            self.to_next_deadline();
+            self.jump();
             turns += 1;
             assert!(turns < TURN_MAX && self.now < end, "hosts that never come to rest");
         }

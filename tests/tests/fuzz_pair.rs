@@ -4,7 +4,7 @@
 //! `TAPSTACK_FUZZ_CASE` plays it again.
 
 use std::time::{Duration, Instant};
-use tapstack_tests::fuzz::play;
+use tapstack_tests::fuzz::{Played, play};
 
 /// The bytes of a case: from few decisions to many.
 fn case(number: u64) -> Vec<u8> {
@@ -25,32 +25,44 @@ fn number(name: &str) -> Option<u64> {
 #[test]
 fn random_sequences_leave_nothing_behind() {
     if let Some(number) = number("TAPSTACK_FUZZ_CASE") {
-        return play(&case(number));
+        println!("{:?}", play(&case(number)));
+        return;
     }
     let until = Instant::now() + Duration::from_secs(number("TAPSTACK_FUZZ_SECONDS").unwrap_or(2));
     let threads = std::thread::available_parallelism().map_or(1, usize::from) as u64;
     let start = number("TAPSTACK_FUZZ_START").unwrap_or(0);
     let play_some = |thread: u64| {
-        let mut count = 0;
+        let mut all = Vec::new();
         for number in (start + thread..).step_by(threads as usize) {
             if Instant::now() >= until {
                 break;
             }
-            count += 1;
-            if let Err(panic) = std::panic::catch_unwind(|| play(&case(number))) {
-                eprintln!("case {number} failed; play it again with TAPSTACK_FUZZ_CASE={number}");
-                std::panic::resume_unwind(panic);
+            match std::panic::catch_unwind(|| play(&case(number))) {
+                Ok(played) => all.push(played),
+                Err(panic) => {
+                    eprintln!("case {number} failed; play it again with TAPSTACK_FUZZ_CASE={number}");
+                    std::panic::resume_unwind(panic);
+                }
             }
         }
-        count
+        all
     };
-    let count: u64 = std::thread::scope(|scope| {
+    let played: Vec<_> = std::thread::scope(|scope| {
         let workers: Vec<_> = (0..threads).map(|thread| scope.spawn(move || play_some(thread))).collect();
-        workers
-            .into_iter()
-            .map(|worker| worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
-            .sum()
+        let joined = workers.into_iter().map(|worker| worker.join());
+        joined.flat_map(|all| all.unwrap_or_else(|panic| std::panic::resume_unwind(panic))).collect()
     });
-    println!("{count} sequences");
+    let sum = |what: fn(&Played) -> u64| played.iter().map(what).sum::<u64>();
+    let (opens, segments) = (sum(|p| p.opens), sum(|p| p.segments));
+    let (retransmits, challenges) = (sum(|p| p.retransmits), sum(|p| p.challenges));
+    println!(
+        "{} sequences: {opens} handshakes, {segments} segments, {retransmits} sent again, {challenges} challenge ACKs",
+        played.len()
+    );
+    let count = played.len() as u64;
     assert!(count > 10, "only {count} sequences were played");
+    assert!(
+        opens > count && segments > 20 * count && retransmits > count && challenges > 0,
+        "they reach too little"
+    );
 }
