@@ -24,7 +24,6 @@ mod steps;
 #[cfg(target_os = "linux")]
 mod tap;
 mod watch;
-mod web;
 
 use crate::Failure;
 use crate::cli::{DemoArgs, WorldChoice};

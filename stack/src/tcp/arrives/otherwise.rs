@@ -90,7 +90,7 @@ pub(super) fn text_and_fin(env: &mut Env<'_>, conn: &mut Connection, mut segment
         _ => conn.rcv.fin_reached(),
     };
     if fin_reached {
-        fin_in_order(env, conn);
+        fin_in_order(conn);
     }
     outcome.into()
 }
@@ -158,7 +158,7 @@ fn text(
 }
 
 /// Eighth, check the FIN bit: the peer's FIN is in order.
-fn fin_in_order(env: &mut Env<'_>, conn: &mut Connection) {
+fn fin_in_order(conn: &mut Connection) {
     conn.ack.at_once(AckWhy::Fin);
     conn.flags.wake = true;
     conn.rcv.queue.forget_early();
@@ -173,7 +173,6 @@ fn fin_in_order(env: &mut Env<'_>, conn: &mut Connection) {
         }
         _ => {}
     }
-    let _ = env;
 }
 
 /// PAWS: RFC 7323 section 5.3, R1. A timestamp older than TS.Recent belongs to an old duplicate.
