@@ -72,21 +72,7 @@ pub(super) fn machine(device: Device) -> io::Result<Machine> {
         offloads: Offloads::default(),
     };
     let interfaces = vec![(interface, device)];
-    Machine::new(MachineConfig {
-        name: "bench".to_owned(),
-        seed: None,
-        stack: {
-            let mut c = Config::default();
-            if let Ok(v) = std::env::var("SB") {
-                c.tcp.send_buffer.max = v.parse::<usize>().unwrap() << 10;
-            }
-            if let Ok(v) = std::env::var("RB") {
-                c.tcp.receive_buffer.max = v.parse::<usize>().unwrap() << 10;
-            }
-            c
-        },
-        interfaces,
-    })
+    Machine::new(MachineConfig { name: "bench".to_owned(), seed: None, stack: Config::default(), interfaces })
 }
 
 impl Server for OurServer {
