@@ -16,7 +16,6 @@ pub(crate) fn arrives(env: &mut Env<'_>, conn: &mut Connection, segment: Segment
     if let Some(verdict) = check_sequence(env, conn, &segment) {
         return verdict;
     }
-    update_recent(env, conn, &segment);
     // Second, check the RST bit.
     if segment.flags.rst() {
         return reset(env, conn, &segment);
@@ -40,6 +39,7 @@ pub(crate) fn arrives(env: &mut Env<'_>, conn: &mut Connection, segment: Segment
     if let Some(verdict) = ack_field::check(env, conn, &segment) {
         return verdict;
     }
+    update_recent(env, conn, &segment);
     ecn(conn, &segment);
     if segment.payload.is_empty() && !segment.flags.fin() && !segment.flags.urg() {
         return delivered(conn).into();
@@ -224,7 +224,8 @@ fn check_sequence(env: &mut Env<'_>, conn: &mut Connection, segment: &Segment) -
     Some(env.drop(DropReason::TcpOutOfWindow))
 }
 
-/// TS.Recent: RFC 7323 section 4.3, (2): a segment that is acceptable, not older, and spans the last ACK sent.
+/// TS.Recent: RFC 7323 section 4.3, (2): a segment that is acceptable, not older, and spans the last ACK sent. Only behind
+/// the check of the ACK field: who has guessed a sequence number alone could else make PAWS refuse the peer.
 fn update_recent(env: &mut Env<'_>, conn: &mut Connection, segment: &Segment) {
     if let Some(timestamps) = segment.options.timestamps.filter(|_| conn.timestamps.enabled)
         && segment.seq.at_or_before(conn.rcv.window_update)
