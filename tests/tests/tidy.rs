@@ -26,7 +26,13 @@ const README_LINES_MAX: usize = 120;
 const DOOR_HEADINGS: [&str; 6] = ["In", "Out", "Keeps", "Timers", "RFC", "Never"];
 
 /// Files that make system calls: `unsafe`, clocks, entropy and threads live there.
-const SYSTEM_FILES: [&str; 3] = ["stack/src/device/tap", "stack/src/net/tap", "tools/src/testbed/"];
+const SYSTEM_FILES: [&str; 5] = [
+    "stack/src/device/tap",
+    "stack/src/net/tap",
+    "tools/src/testbed/",
+    "tools/packetdrill/src/ffi/",
+    "tools/packetdrill/tests/driver/library.rs",
+];
 
 /// Calls that would let a clock, entropy or a thread into the stack, so that the same seed and the same frames
 /// no longer gave the same bytes.

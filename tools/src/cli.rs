@@ -7,32 +7,43 @@ use std::path::PathBuf;
 
 const EXAMPLES: &str = "\
 Examples:
-  tapstack demo                  real machines on virtual interfaces, in a minute
-  tapstack demo --world sim      the same on a virtual clock: no privileges, any system
-  tapstack doctor                what this machine allows, and what mends each lack
+  tapstack demo                real machines on virtual interfaces, in seconds
+  tapstack demo --world sim    the same on a virtual clock, without privileges
+  tapstack doctor              what this machine allows, and what mends a lack
 
 Exit codes: 0 all held, 1 something did not, 2 wrong usage, 130 after Ctrl-C.";
 
 const DEMO_EXAMPLES: &str = "\
 Examples:
-  tapstack demo                                  with a TAP if it can be had, else simulated
-  tapstack demo --world tap                      with a TAP or not at all
-  tapstack demo --world sim --seed 7             simulated; the same seed gives the same bytes
+  tapstack demo                            with a TAP if it can be had
+  tapstack demo --world tap                with a TAP or not at all
+  tapstack demo --world sim --seed 7       simulated; a seed gives its bytes
   tapstack demo --capture demo.pcapng && wireshark demo.pcapng
 
-Everything happens in a private network namespace that ends with the command: the machine's own
-interfaces, addresses and routes are not touched, and root is not needed where /dev/net/tun may be
-opened (see `tapstack doctor`).";
+It happens in a private network namespace that ends with the command. The
+machine's own interfaces, addresses and routes are not touched, and root is
+not needed where /dev/net/tun may be opened: see `tapstack doctor`.";
 
 const EXPLAIN_EXAMPLES: &str = "\
 Examples:
-  tapstack explain demo.pcapng                   all of it
-  tapstack explain demo.pcapng --limit 40        the first 40 frames
+  tapstack explain demo.pcapng               all of it
+  tapstack explain demo.pcapng --limit 40    the first 40 frames
 
-Frames that tapstack captured carry a comment: why it sent them, or what became of them.";
+Frames that tapstack captured carry a comment: why it sent them, or what
+became of them.";
+
+const BENCH_EXAMPLES: &str = "\
+Examples:
+  tapstack bench bulk                            one stream out and in, beside the kernel and smoltcp
+  tapstack bench loss --rounds 9                 streams over a wire that loses frames
+  tapstack bench --json bench.json               everything, as rows for a program
+
+Each ratio compares medians of interleaved rounds: only figures of one run are comparable. A quiet machine with two
+cores or more gives steady ones.";
 
 const DOCTOR_EXAMPLES: &str = "\
-Exit code 0 says that `tapstack demo --world tap` can run here, 1 that it can't.";
+Exit code 0 says that `tapstack demo --world tap` can run here, 1 that it
+can't.";
 
 /// A user-space TCP/IP stack over Linux TAP devices, to run, watch and learn from.
 #[derive(Debug, Parser)]
@@ -42,7 +53,7 @@ pub struct Cli {
     #[arg(short, long, global = true)]
     pub quiet: bool,
 
-    /// Log more: -v what happens, -vv each decision, -vvv each frame (RUST_LOG works as well).
+    /// Log more on standard error; -vv and -vvv still more (RUST_LOG works as well).
     #[arg(short, long, global = true, action = ArgAction::Count, conflicts_with = "quiet")]
     pub verbose: u8,
 
@@ -60,6 +71,10 @@ pub enum Command {
     /// Print a capture as a ladder: who sent what to whom, and why.
     #[command(after_help = EXPLAIN_EXAMPLES)]
     Explain(ExplainArgs),
+    /// Measure this stack beside the kernel and smoltcp, in namespaces of its own.
+    #[cfg(target_os = "linux")]
+    #[command(after_help = BENCH_EXAMPLES)]
+    Bench(BenchArgs),
     /// Show what this machine allows (TAP, namespaces, Wireshark…) and what mends each lack.
     #[command(after_help = DOCTOR_EXAMPLES)]
     Doctor,
@@ -102,6 +117,61 @@ pub struct ExplainArgs {
     /// Stop after N frames.
     #[arg(long, value_name = "N")]
     pub limit: Option<usize>,
+}
+
+/// What `bench` can be told.
+#[derive(Clone, Debug, Args)]
+pub struct BenchArgs {
+    /// What to measure [default: everything].
+    #[arg(value_enum, value_name = "PART")]
+    pub parts: Vec<BenchPart>,
+
+    /// Measure every contender N times, in turns.
+    #[arg(long, value_name = "N", default_value = "5", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub rounds: u32,
+
+    /// Measure for S seconds each time.
+    #[arg(long, value_name = "S", default_value = "2", value_parser = parse_seconds)]
+    pub seconds: f64,
+
+    /// Measure only scenarios whose key begins with KEY, such as bulk.offload or loss.1.
+    #[arg(long, value_name = "KEY")]
+    pub only: Option<String>,
+
+    /// Write the rows to FILE: an array of objects.
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+
+    /// Where all that is random comes from.
+    #[arg(long, value_name = "N", default_value = "1", value_parser = parse_seed)]
+    pub seed: u64,
+}
+
+/// The parts of the benchmark.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum BenchPart {
+    /// One stream, out and in: offload mode, plain mode, plain with threaded NAPI.
+    Bulk,
+    /// Datagrams a second.
+    Udp,
+    /// Round trips of 1 byte and 1 KiB.
+    Latency,
+    /// Connections a second, from 1 client and from 32.
+    Connections,
+    /// The same beside thousands of idle connections, and what one of them takes.
+    Idle,
+    /// Two machines in memory on one thread.
+    Memory,
+    /// Streams over a wire that loses, delays and limits.
+    Loss,
+}
+
+/// Reads a time in seconds, which may have a fraction.
+fn parse_seconds(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(seconds) if (0.01..=3600.0).contains(&seconds) => Ok(seconds),
+        _ => Err("a time is a number of seconds from 0.01 to 3600".to_owned()),
+    }
 }
 
 /// Reads a seed, decimal or with 0x, as failing simulations print them.
@@ -217,7 +287,8 @@ mod tests {
     #[test]
     fn every_example_in_the_help_is_a_command_line_that_works() {
         let mut seen = 0;
-        for text in [EXAMPLES, DEMO_EXAMPLES, EXPLAIN_EXAMPLES] {
+        for text in [EXAMPLES, DEMO_EXAMPLES, EXPLAIN_EXAMPLES, BENCH_EXAMPLES, DOCTOR_EXAMPLES] {
+            assert!(text.lines().all(|line| line.len() < 80), "the help is wider than a terminal: {text}");
             for example in text.lines().filter_map(|line| line.strip_prefix("  tapstack ")) {
                 let command =
                     example.split("  ").next().and_then(|c| c.split(" && ").next()).unwrap_or_default();

@@ -6,6 +6,8 @@
 //! - **Never**: touches the machine's own network; runs an external program.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+#[cfg(target_os = "linux")]
+mod bench;
 pub mod cli;
 mod demo;
 pub mod doctor;
@@ -38,6 +40,8 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let result = match cli.command {
         Command::Demo(args) => demo::run(&ui, &args),
         Command::Explain(args) => read_out::run(&ui, &args),
+        #[cfg(target_os = "linux")]
+        Command::Bench(args) => bench::run(&ui, &args),
         Command::Doctor => doctor::run(&ui),
     };
     match result {

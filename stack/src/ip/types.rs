@@ -57,7 +57,7 @@ pub(crate) struct Route {
     pub(crate) source: IpAddr,
     /// The MTU of the interface, in bytes of IP packet (path MTU is the transport's business).
     pub(crate) mtu: u16,
-    /// Routes and addresses have changed when [`Ip::generation`] differs.
+    /// Routes and addresses have changed when [`super::Ip::generation`] differs.
     pub(crate) generation: u32,
 }
 
@@ -80,7 +80,7 @@ pub(crate) enum Sender {
     Echo(SocketId),
 }
 
-/// What [`Ip::resolve`] says.
+/// What [`super::Ip::resolve`] says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum NextHop {
     /// Its link address is known: send.

@@ -271,6 +271,33 @@ fn a_crash_is_silent_and_a_restart_begins_anew() {
 }
 
 #[test]
+fn a_crash_sends_no_fin_and_the_next_life_resets_the_connection() {
+    let (mut net, a, b, wire) = two(1, Wire::default());
+    let (listener, own) = (b.tcp_listen(any(7)).unwrap(), b.clone());
+    b.spawn(async move {
+        let (stream, _) = listener.accept().await.unwrap();
+        own.sleep(ms(60_000)).await;
+        drop(stream);
+    });
+    let stream = net.run(async {
+        let stream = a.tcp_connect(SocketAddr::new(B, 7)).await.unwrap();
+        stream.write_all(b"before").await.unwrap();
+        a.sleep(ms(500)).await;
+        stream
+    });
+    let (_, before) = net.counts(wire);
+    net.crash(&b);
+    net.run_for(ms(500));
+    assert_eq!(net.counts(wire).1, before, "not a frame, and so no FIN");
+    assert_eq!(net.run(a.timeout(ms(1), stream.read(&mut [0; 8]))).unwrap_err().kind(), ErrorKind::TimedOut);
+    net.restart(&b);
+    net.run(async {
+        stream.write_all(b"after").await.unwrap();
+        assert_eq!(stream.read(&mut [0; 8]).await.unwrap_err().kind(), ErrorKind::ConnectionReset);
+    });
+}
+
+#[test]
 fn a_scenario_can_crash_a_machine_from_inside() {
     let (mut net, a, b, wire) = two(1, Wire::default());
     let controls = net.controls();

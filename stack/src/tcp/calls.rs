@@ -3,6 +3,7 @@
 use super::connection::{Connection, Owner};
 use super::demux::{Slot, Tuple};
 use super::listener::Listener;
+use super::seq::SeqNum;
 use super::settings::Settings;
 use super::socket::Role;
 use super::{ConnectionId, Tcp, TcpSocket};
@@ -143,6 +144,9 @@ impl Tcp {
         if peer.port() == 0 {
             return Err(Errno::EADDRNOTAVAIL);
         }
+        if remote.is_multicast() {
+            return Err(Errno::ENETUNREACH);
+        }
         let bound = socket.bound;
         let settings = socket.settings;
         let source = bound.map(|(address, _)| address).filter(|address| !address.is_unspecified());
@@ -152,24 +156,28 @@ impl Tcp {
             route => route?,
         };
         let remote = (remote, peer.port());
-        let local = self.local_end(cx, bound, route.source, remote)?;
+        let (local, used) = self.local_end(cx, bound, route.source, remote)?;
         let tuple = Tuple { local, remote };
         let mut conn = Connection::new(cx, &self.config, tuple, route, settings, Owner::Socket(id));
         conn.path_mtu = self.path_mtus.get(cx.now, remote.0).unwrap_or(route.mtu).min(route.mtu);
+        if let Some(used) = used {
+            conn.follow_on(used);
+        }
         let conn = self.insert(conn);
         sockets.tcp_mut(id)?.role = Role::Connection(conn);
         self.settle_id(cx, ip, sockets, conn);
         Err(Errno::EINPROGRESS)
     }
 
-    /// Our end of a new connection: the bound port, or one that makes the pair of ends unique.
+    /// Our end of a new connection: the bound port, or one that makes the pair of ends unique. Where that takes the place
+    /// of a connection in TIME-WAIT, also what that one has used up of our sequence numbers.
     fn local_end(
         &mut self,
         cx: &Context,
         bound: Option<(IpAddr, u16)>,
         source: IpAddr,
         remote: (IpAddr, u16),
-    ) -> Result<(IpAddr, u16), Errno> {
+    ) -> Result<((IpAddr, u16), Option<SeqNum>), Errno> {
         let demux = &self.demux;
         let time_waits = &self.time_waits;
         let reusable = |local: (IpAddr, u16)| match demux.get(&Tuple { local, remote }) {
@@ -190,12 +198,13 @@ impl Tcp {
                 (source, port)
             }
         };
+        let mut used = None;
         if let Some(Slot::TimeWait(id)) = self.demux.get(&Tuple { local, remote }) {
-            self.time_waits.remove(id);
+            used = self.time_waits.remove(id).map(|entry| entry.snd_nxt);
             self.demux.remove(&Tuple { local, remote }, Slot::TimeWait(id));
             self.ports.disconnected(local.1);
         }
-        Ok(local)
+        Ok((local, used))
     }
 
     /// A failed connection leaves its socket fresh: it may connect again.
@@ -283,7 +292,8 @@ impl Tcp {
         let Some(mut conn) = self.connections.take(conn) else { return Err(Errno::ENOTCONN) };
         let peer = conn.tuple.remote();
         let received = if flags.oob {
-            conn.urgent.byte.ok_or(Errno::EINVAL).map(|byte| {
+            let inline = conn.settings.oob_inline;
+            conn.urgent.byte.filter(|_| !inline).ok_or(Errno::EINVAL).map(|byte| {
                 if let Some(slot) = buffer.first_mut() {
                     *slot = byte;
                     conn.urgent.byte = conn.urgent.byte.filter(|_| flags.peek);
@@ -366,7 +376,7 @@ impl Tcp {
         if matches!(conn.state, TcpState::Closed | TcpState::TimeWait) {
             return self.free(conn);
         }
-        let unread = conn.rcv.queue.readable() > 0;
+        let unread = conn.readable() > 0;
         conn.rcv.queue.clear();
         let abort = conn.settings.linger == Linger::For(Duration::ZERO);
         let crowded = self.orphans >= self.config.orphans_max;
@@ -473,14 +483,13 @@ impl Tcp {
 
 impl Connection {
     fn receive(&mut self, cx: &mut Context, buffer: &mut [u8], peek: bool) -> Result<usize, Errno> {
-        let readable = self.rcv.queue.readable();
-        if readable == 0 {
+        if self.readable() == 0 {
             return self.nothing_to_read(buffer.is_empty());
         }
+        let count = self.read_stream(buffer, peek);
         if peek {
-            return Ok(self.rcv.queue.peek(0, buffer));
+            return Ok(count);
         }
-        let count = self.rcv.queue.read(buffer);
         cx.counters.bytes_copied += count as u64;
         let mss = u32::from(self.advertised_mss());
         self.rcv.read(cx.now, count, mss);
@@ -533,7 +542,7 @@ impl Connection {
         let read_end = self.rcv.finished || self.read_shut || closed;
         let low_water = (self.settings.receive_low_water as usize).max(1);
         Readiness {
-            readable: self.rcv.queue.readable() >= low_water || read_end || error,
+            readable: self.readable() >= low_water || read_end || error,
             writable: closed || error || (!opening && (self.fin_queued || room)),
             read_closed: read_end,
             hangup: closed || (self.rcv.finished && self.fin_queued),

@@ -9,6 +9,7 @@ use super::sender::Sender;
 use super::seq::SeqNum;
 use super::settings::Settings;
 use super::timers::Armed;
+use super::urgent::Urgent;
 use crate::ip::Route;
 use crate::socket::{Errno, SocketId, TcpState};
 use crate::time::{Duration, Instant};
@@ -157,6 +158,8 @@ pub(crate) struct Timers {
     /// Probes into a zero window, and how many were sent.
     pub(crate) persist: Instant,
     pub(crate) probes: u8,
+    /// How often the time between probes was doubled: until the window opens, whether the peer answers or not.
+    pub(crate) persist_backoff: u8,
     /// When the first unanswered probe was sent.
     pub(crate) probing_since: Instant,
     /// Keep-alive.
@@ -188,6 +191,7 @@ impl Default for Timers {
             handshake: never,
             persist: never,
             probes: 0,
+            persist_backoff: 0,
             probing_since: never,
             keepalive: never,
             keepalive_probes: 0,
@@ -197,17 +201,6 @@ impl Default for Timers {
             probe_due: None,
         }
     }
-}
-
-/// Urgent data (RFC 9293 section 3.8.5, with RFC 6093's reading: the pointer names the byte behind the urgent one).
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Urgent {
-    /// SND.UP, while it is ahead of what was acknowledged.
-    pub(crate) send: Option<SeqNum>,
-    /// RCV.UP, while it is ahead of what was read.
-    pub(crate) receive: Option<SeqNum>,
-    /// The urgent byte, taken out of the stream, until it is read.
-    pub(crate) byte: Option<u8>,
 }
 
 /// Explicit congestion notification (RFC 3168).
@@ -254,6 +247,11 @@ impl Connection {
     /// Whether our FIN was sent and acknowledged.
     pub(crate) fn fin_acked(&self) -> bool {
         self.fin_queued && self.sender.una() == self.queue_end()
+    }
+
+    /// Bytes that were written and not acknowledged. On a closed connection nothing will ever be: none.
+    pub(crate) fn unacknowledged(&self) -> usize {
+        if self.state == TcpState::Closed { 0 } else { self.send_queue.len() }
     }
 
     /// Bytes that were written and not sent.
@@ -334,6 +332,8 @@ impl Connection {
         self.timers = Timers { last_received: self.timers.last_received, ..Timers::default() };
         self.ack.now = None;
         self.ack.delayed = Instant::FAR_FUTURE;
+        self.ack.duplicates = 0;
+        self.ack.undecided = false;
         self.flags.remove = true;
         self.flags.wake = true;
     }

@@ -181,7 +181,13 @@ impl Tcp {
                 self.time_waits.remove(id);
                 self.demux.remove(&tuple, Slot::TimeWait(id));
                 self.ports.disconnected(tuple.local.1);
-                self.stranger_arrives(cx, ip, sockets, tuple, segment)
+                let verdict = self.stranger_arrives(cx, ip, sockets, tuple, segment);
+                if let Some(Slot::Connection(new)) = self.demux.get(&tuple)
+                    && let Some(conn) = self.connections.get_mut(new)
+                {
+                    conn.follow_on(entry.snd_nxt);
+                }
+                verdict
             }
             Arrival::Acknowledge => {
                 Bare::time_wait(cx, &entry, AckWhy::TimeWait).send(cx, ip, Some(entry.route));

@@ -3,7 +3,7 @@
 use super::ack::AckState;
 use super::config::{EcnMode, TcpConfig};
 use super::connection::{
-    Connection, Counts, Ecn, Flags, Handshake, MSS_DEFAULT, Owner, SendVariables, Timers, Timestamps, Urgent,
+    Connection, Counts, Ecn, Flags, Handshake, MSS_DEFAULT, Owner, SendVariables, Timers, Timestamps,
 };
 use super::demux::{ConnectionId, Tuple};
 use super::isn;
@@ -15,6 +15,7 @@ use super::sender::{Algorithm, Sender, SenderConfig};
 use super::seq::SeqNum;
 use super::settings::Settings;
 use super::timers::Armed;
+use super::urgent::Urgent;
 use crate::ip::Route;
 use crate::socket::TcpState;
 use crate::stack::Context;
@@ -23,6 +24,9 @@ use crate::wire::tcp_options::WINDOW_SCALE_MAX;
 
 /// The time-out of a SYN that was never answered (RFC 6298 section 2.1).
 pub(crate) const RTO_INITIAL: Duration = Duration::from_secs(1);
+
+/// How far behind a connection that waits in TIME-WAIT its successor's numbers begin: no window without scaling reaches.
+const TIME_WAIT_GAP: u32 = 65_537;
 
 impl Connection {
     /// A connection whose SYN is about to be sent (active) or answered (passive).
@@ -85,6 +89,22 @@ impl Connection {
         };
         conn.rcv = conn.new_receiver(config, SeqNum::new(0));
         conn
+    }
+
+    /// Begins beyond what the last connection between the same ends has used, which waited in TIME-WAIT until now (RFC 9293
+    /// section 3.6.1, MAY-2, first condition): a fast connection outruns the clock that the ISS comes from. To be called
+    /// before anything was sent.
+    pub(crate) fn follow_on(&mut self, used: SeqNum) {
+        if self.snd.iss.before(used + TIME_WAIT_GAP) {
+            self.begin_at(used + TIME_WAIT_GAP);
+        }
+    }
+
+    /// Sets ISS.
+    pub(crate) fn begin_at(&mut self, iss: SeqNum) {
+        self.snd.iss = iss;
+        self.snd.small_end = iss;
+        self.send_queue = SendQueue::new(iss + 1);
     }
 
     /// Takes what the peer's SYN says (RFC 9293 section 3.10.7.2 and .3: IRS, RCV.NXT, options).

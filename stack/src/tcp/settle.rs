@@ -242,6 +242,7 @@ impl Connection {
     /// Whether a turn to send might bring a frame. Cheap, and sometimes wrong: then the turn brings nothing.
     fn wants_to_send(&self) -> bool {
         self.handshake.due
+            || (self.state == TcpState::SynReceived && self.ack.now.is_some())
             || (self.is_synchronized()
                 && (self.ack.now.is_some()
                     || self.timers.probe_due.is_some()

@@ -1,6 +1,6 @@
 //! TIME-WAIT (RFC 9293 section 3.6.1): what is left of a connection, in a small entry, for twice the maximum segment lifetime.
 
-use super::arrives::{Reset, Verdict};
+use super::arrives::Verdict;
 use super::connection::Connection;
 use super::demux::Tuple;
 use super::segment::Segment;
@@ -154,9 +154,6 @@ impl TimeWait {
             if newer && may_reopen {
                 return Arrival::Reopen;
             }
-        } else if segment.flags.syn() {
-            let reset = Reset { seq: segment.ack, ack: None, why: "SYN-ACK in TIME-WAIT" };
-            return Arrival::Done(Verdict { outcome: Outcome::Answered { with: "RST" }, reset: Some(reset) });
         }
         let bare_ack = segment.len() == 0 && segment.seq == self.rcv_nxt;
         let limited = self.answered != Instant::ZERO

@@ -44,6 +44,8 @@ struct Inner {
 pub(super) struct Recorded {
     pub(super) path: PathBuf,
     pub(super) bytes: Vec<u8>,
+    /// Why it could not be written, if it couldn't.
+    pub(super) error: Option<String>,
 }
 
 impl Record {
@@ -114,15 +116,16 @@ impl Record {
         self.lock().flush();
     }
 
-    /// Writes the rest. Errors: the file could not be written.
-    pub(super) fn finish(&self) -> Result<Recorded, Failure> {
+    /// Writes the rest.
+    pub(super) fn finish(&self) -> Recorded {
         let mut inner = self.lock();
         inner.flush();
-        match inner.error.take() {
-            None => Ok(Recorded { path: self.path.clone(), bytes: std::mem::take(&mut inner.written) }),
-            Some(error) => {
-                Err(Failure::Failed(format!("can't write the capture to {}: {error}", self.path.display())))
-            }
+        let error = inner.error.take();
+        Recorded {
+            path: self.path.clone(),
+            bytes: std::mem::take(&mut inner.written),
+            error: error
+                .map(|e| format!("can't write the capture to {}: {}", self.path.display(), ui::reason(&e))),
         }
     }
 

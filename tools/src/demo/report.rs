@@ -17,6 +17,9 @@ pub(super) fn print(ui: &Ui, world: &str, reports: &[Report], recorded: &Recorde
     print_capture(ui, recorded);
     let failed = reports.iter().filter(|report| report.result.is_err()).count();
     ui.line("");
+    if let Some(error) = &recorded.error {
+        return Err(Failure::Failed(error.clone()));
+    }
     if failed == 0 && !reports.is_empty() {
         ui.last_line(format!("All {} steps held, in the {world} world.", reports.len()));
         return Ok(());
@@ -56,18 +59,27 @@ fn rate(held: &Held) -> String {
 }
 
 fn print_capture(ui: &Ui, recorded: &Recorded) {
-    let file = recorded.path.display();
+    if recorded.error.is_some() {
+        return;
+    }
+    let (file, tapstack) = (recorded.path.display(), own_name());
     ui.heading("Capture");
     ui.line(format!("  {file} ({:.1} MB; bulk transfers are cut short)", recorded.bytes.len() as f64 / 1e6));
     ui.line("");
     ui.line(format!("  {}", format!("wireshark {file}").bold()));
     ui.line("      each frame's reason is under \"Packet comments\"; as a column: frame.comment");
-    ui.line(format!("  {}", format!("tapstack explain {file}").bold()));
+    ui.line(format!("  {}", format!("{tapstack} explain {file}").bold()));
     ui.line("      prints the whole ladder here");
 }
 
+/// How this command was called, so that what it shows can be typed: `cargo run` does not put it on the path.
+fn own_name() -> String {
+    let called = std::env::args().next().unwrap_or_default();
+    if called.contains(std::path::MAIN_SEPARATOR) { called } else { "tapstack".to_owned() }
+}
+
 /// Frames of the ladder: the first exchange, with the announcements and the question before it.
-const LADDER_FRAMES: usize = 10;
+const LADDER_FRAMES: usize = 8;
 
 fn print_ladder(ui: &Ui, recorded: &Recorded) {
     let names = [(KERNEL, "kernel"), (ANNA, "anna"), (BEN, "ben")];

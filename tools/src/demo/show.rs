@@ -10,11 +10,7 @@ use std::net::IpAddr;
 pub(super) const TITLE_WIDTH: usize = 24;
 
 /// Presents who takes part.
-pub(super) fn cast(ui: &Ui, world: &str, parts: [(IpAddr, &str, &str); 3]) {
-    let place = match world {
-        super::TAP => "virtual interfaces in a private network namespace",
-        _ => "simulated, on a virtual clock",
-    };
+pub(super) fn cast(ui: &Ui, world: &str, place: &str, parts: [(IpAddr, &str, &str); 3]) {
     ui.line(format!("tapstack demo, in the {world} world: {place}"));
     ui.line("");
     for (address, name, what) in parts {

@@ -33,6 +33,7 @@ pub(super) fn run(ui: &Ui, seed: u64, record: &Record, guard: &Guard) -> Vec<Rep
     show::cast(
         ui,
         SIM,
+        &format!("simulated, on a virtual clock, from seed {seed}"),
         [
             (KERNEL, "kernel", "a third machine of this stack, in the kernel's place"),
             (ANNA, "anna", "a machine of this stack"),

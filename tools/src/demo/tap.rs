@@ -55,6 +55,7 @@ impl Set {
         show::cast(
             ui,
             TAP,
+            "virtual interfaces in a private network namespace",
             [
                 (KERNEL, "kernel", "the Linux kernel, on bridge br0"),
                 (ANNA, "anna", "a machine of this stack, on tap0"),

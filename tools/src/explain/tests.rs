@@ -106,7 +106,8 @@ fn forwarded_packets_are_a_line_for_each_wire() {
         bytes[11] = from;
         bytes
     };
-    let id = |record| Record { packet_id: 77, ..record };
+    let id =
+        |record: Record| Record { packet_id: 77, dropped: record.comment.starts_with("dropped"), ..record };
     let records = [
         id(record("a:eth0", 0, Out, "new data", hop(2, 9))),
         id(record("r:eth0", 1, In, "forwarded to 10.0.0.3", hop(2, 9))),

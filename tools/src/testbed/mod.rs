@@ -16,11 +16,13 @@
 //!       br0 ---------- tap-a -------- tap-b
 //! ```
 
+mod ethtool;
 mod namespace;
 mod netlink;
 mod netns;
 mod why;
 
+pub use ethtool::set_veth_offloads;
 pub use namespace::{Entered, enter, inside, move_in};
 pub use netlink::{Netlink, Route};
 pub use netns::NetNs;

@@ -76,7 +76,13 @@ impl Port {
         Ok(())
     }
 
-    /// Lets the device send what it held back, and retries what it refused.
+    /// Whether somebody left work here who found the lock taken.
+    pub(super) fn is_marked(&self) -> bool {
+        self.marked.load(Ordering::SeqCst)
+    }
+
+    /// Lets the device send what it held back, and retries what it refused. The caller looks at
+    /// [`Port::is_marked`] afterwards.
     pub(super) fn handle_deadline(&self, now: Instant) -> io::Result<()> {
         if self.next_deadline().is_none_or(|deadline| deadline > now) {
             return Ok(());

@@ -1,22 +1,24 @@
 //! What the run loop and the callers of other threads share: how a call is settled, and how a sleeping loop is woken.
 
-use super::Driver;
+use super::Turns;
 use super::port::Port;
+use super::seat::{Seat, Seated};
 use super::system::{clock, fill_from_system};
 use crate::net::Woken;
-use crate::net::machine::{self, Core, World};
+use crate::net::blocking::Waiter;
+use crate::net::machine::{self, Core, Drive, World};
 use crate::time::{Duration, Instant};
 use mio::Waker as Alarm;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Wake, Waker};
 
 /// What the loop and callers share.
 pub(super) struct Shared {
     pub(super) ports: Vec<Port>,
-    pub(super) driver: Mutex<Driver>,
+    pub(super) seat: Seat,
     pub(super) bell: Arc<Bell>,
     /// The poll's descriptor, a duplicate that needs no lock.
     pub(super) descriptor: OwnedFd,
@@ -52,19 +54,19 @@ impl Bell {
 }
 
 impl Shared {
-    pub(super) fn take_driver(&self) -> io::Result<MutexGuard<'_, Driver>> {
+    /// The driver, for a loop that is to have it for itself. Errors: `ResourceBusy`; what ended the machine.
+    pub(super) fn take_driver(&self) -> io::Result<Seated<'_>> {
         self.check()?;
-        match self.driver.try_lock() {
-            Ok(driver) => Ok(driver),
-            Err(TryLockError::Poisoned(poisoned)) => Ok(poisoned.into_inner()),
-            Err(TryLockError::WouldBlock) => {
-                Err(io::Error::new(io::ErrorKind::ResourceBusy, "another thread drives this machine"))
-            }
-        }
+        self.seat.own(&self.bell).ok_or_else(|| {
+            io::Error::new(
+                io::ErrorKind::ResourceBusy,
+                "another loop drives this machine, or this thread does already",
+            )
+        })
     }
 
     /// Waits until a device is readable, the bell rings or `wait` is over.
-    pub(super) fn wait(&self, driver: &mut Driver, wait: Option<Duration>) -> io::Result<()> {
+    pub(super) fn wait(&self, driver: &mut super::Driver, wait: Option<Duration>) -> io::Result<()> {
         let Some(precise) = wait.filter(|wait| !wait.is_zero() && *wait < PRECISE_BELOW) else {
             return driver.poll.poll(&mut driver.events, wait);
         };
@@ -135,7 +137,10 @@ impl World for Shared {
                 break;
             }
         }
-        if let Some(deadline) = held.or_else(|| machine.lock()).and_then(|core| core.next_deadline()) {
+        let deadline = held.or_else(|| machine.lock()).and_then(|core| core.next_deadline());
+        // A device that holds frames back, or has refused one, wants the loop's attention too.
+        let ports = self.ports.iter().filter_map(Port::next_deadline);
+        if let Some(deadline) = ports.chain(deadline).min() {
             self.bell.ring_before(deadline);
         }
         woken.into_iter().for_each(Waker::wake);
@@ -149,6 +154,10 @@ impl World for Shared {
         }
     }
 
+    fn burst_bytes_max(&self) -> u64 {
+        BURST_BYTES_MAX
+    }
+
     fn fill_random(&self, _machine: &machine::Machine, bytes: &mut [u8]) {
         match &self.rng {
             Some(rng) => lock(rng).fill(bytes),
@@ -159,6 +168,29 @@ impl World for Shared {
             }
         }
     }
+
+    fn drive(&self) -> io::Result<&dyn Drive> {
+        Ok(self)
+    }
+}
+
+impl Drive for Shared {
+    fn ring(&self) {
+        self.bell.ring();
+    }
+
+    fn wait(
+        &self,
+        machine: &machine::Machine,
+        waiter: &Arc<Waiter>,
+        until: Option<Instant>,
+    ) -> io::Result<()> {
+        self.seat.wait(Turns { machine, shared: self }, waiter, until)
+    }
+
+    fn glance(&self, machine: &machine::Machine) -> io::Result<()> {
+        self.seat.glance(Turns { machine, shared: self })
+    }
 }
 
 impl std::fmt::Debug for Shared {
@@ -167,7 +199,7 @@ impl std::fmt::Debug for Shared {
     }
 }
 
-/// The waker of the future that [`Machine::run`] was given.
+/// The waker of the future that [`super::Machine::run`] was given.
 pub(super) struct Main {
     pub(super) woken: AtomicBool,
     pub(super) bell: Arc<Bell>,
@@ -184,6 +216,9 @@ impl Wake for Main {
 fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+/// What is sent between two looks at the devices: half of it fits into any recent core's own cache, beside the rest.
+const BURST_BYTES_MAX: u64 = 512 << 10;
 
 /// Shorter sleeps than this are not rounded up to milliseconds.
 const PRECISE_BELOW: Duration = Duration::from_millis(20);

@@ -1,9 +1,9 @@
 //! Tests of the run loop over devices made of socket pairs, which need no privileges: one datagram is one frame.
 
 use super::*;
-use crate::device::Transmit;
+use crate::device::{Impairment, Transmit, impair};
 use crate::frame::TxFrame;
-use crate::net::UdpSocket;
+use crate::net::{TcpStream, UdpSocket};
 use crate::stack::{Cidr, MacAddr, Medium, Offloads};
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, socketpair};
 use std::future::poll_fn;
@@ -59,6 +59,10 @@ fn pair() -> (OwnedFd, OwnedFd) {
 }
 
 fn machine(name: &str, number: u8, fd: OwnedFd) -> Machine {
+    machine_on(name, number, device(name, fd))
+}
+
+fn machine_on(name: &str, number: u8, device: Device) -> Machine {
     let interface = InterfaceConfig {
         name: "eth0".to_owned(),
         medium: Medium::Ethernet,
@@ -71,7 +75,7 @@ fn machine(name: &str, number: u8, fd: OwnedFd) -> Machine {
         name: name.to_owned(),
         seed: Some(u64::from(number)),
         stack: Config::default(),
-        interfaces: vec![(interface, device(name, fd))],
+        interfaces: vec![(interface, device)],
     })
     .unwrap()
 }
@@ -168,7 +172,6 @@ fn many_datagrams_at_once_wait_for_a_device_that_is_full() {
     let (a, raw) = (machine("a", 1, one), other);
     // Nobody reads at first: the socket pair fills up, and refuses.
     let host = a.host();
-    let mac = [2, 0, 0, 0, 0, 9];
     let frames = a
         .run(async {
             let socket = host.udp_bind(any(5)).unwrap();
@@ -192,11 +195,91 @@ fn many_datagrams_at_once_wait_for_a_device_that_is_full() {
                 host.timeout(PATIENCE, host.sleep(Duration::from_millis(1))).await.unwrap();
             }
             sent.await.unwrap();
-            let _ = mac;
             frames
         })
         .unwrap();
     assert!(frames.iter().copied().eq(0..2000), "in order, none lost");
+}
+
+/// Sends a stream of numbered words, then closes its side.
+async fn send_words(stream: &TcpStream, words: u32) {
+    for start in (0..words).step_by(500) {
+        let end = words.min(start + 500);
+        let bytes: Vec<u8> = (start..end).flat_map(u32::to_be_bytes).collect();
+        stream.write_all(&bytes).await.unwrap();
+    }
+    stream.shutdown().await.unwrap();
+}
+
+async fn check_words(stream: &TcpStream, words: u32) {
+    let mut bytes = Vec::new();
+    stream.read_to_end(&mut bytes).await.unwrap();
+    assert!(bytes.chunks(4).map(|word| u32::from_be_bytes(word.try_into().unwrap())).eq(0..words));
+}
+
+#[test]
+fn streams_of_tasks_and_of_other_threads_cross_the_same_device() {
+    const WORDS: u32 = 200_000;
+    let (one, other) = pair();
+    let (a, b) = (machine("a", 1, one).spawn().unwrap(), machine("b", 2, other).spawn().unwrap());
+    let listener = b.host().tcp_listen(any(7)).unwrap();
+    let (server, (checked, all_checked)) = (b.host(), mpsc::channel());
+    b.host().spawn(async move {
+        loop {
+            let stream = Arc::new(listener.accept().await.unwrap().0);
+            let (reader, checked) = (Arc::clone(&stream), checked.clone());
+            server.spawn(async move {
+                check_words(&reader, WORDS).await;
+                checked.send(()).unwrap();
+            });
+            server.spawn(async move { send_words(&stream, WORDS).await });
+        }
+    });
+    let exchange = |host: Host| async move {
+        let stream = Arc::new(host.tcp_connect(SocketAddr::new(B, 7)).await.unwrap());
+        let writer = Arc::clone(&stream);
+        let sent = host.spawn(async move { send_words(&writer, WORDS).await });
+        check_words(&stream, WORDS).await;
+        sent.await.unwrap();
+    };
+    let tasks: Vec<_> = (0..2).map(|_| a.host().spawn(exchange(a.host()))).collect();
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            let host = a.host();
+            std::thread::Builder::new().spawn_scoped(scope, || block_on(exchange(host))).unwrap();
+        }
+        for task in tasks {
+            block_on(task).unwrap();
+        }
+    });
+    for _ in 0..4 {
+        all_checked.recv_timeout(PATIENCE).unwrap();
+    }
+    b.shutdown().unwrap();
+}
+
+#[test]
+fn frames_that_a_device_holds_back_are_sent_though_another_thread_made_them() {
+    let (one, other) = pair();
+    let slow = Impairment { delay: Duration::from_millis(20), ..Impairment::default() };
+    let (delayed, _) = impair(device("a", one), Impairment::default(), slow, 1);
+    let (a, b) = (machine_on("a", 1, delayed), machine("b", 2, other).spawn().unwrap());
+    b.host().spawn(echo(b.host().udp_bind(any(7)).unwrap()));
+    let a = a.spawn().unwrap();
+    let host = a.host();
+    let socket = host.udp_bind(any(0)).unwrap();
+    block_on(async {
+        socket.connect(SocketAddr::new(B, 7)).await.unwrap();
+        for number in 0..10u8 {
+            let start = host.now();
+            socket.send(&[number]).await.unwrap();
+            // Nobody but this thread and the devices has anything to do, so no timer hides a loop that sleeps on.
+            assert_eq!(socket.recv(&mut [0; 8]).await.unwrap(), 1);
+            let took = host.now() - start;
+            assert!((slow.delay..Duration::from_secs(2)).contains(&took), "{took:?}");
+        }
+    });
+    b.shutdown().unwrap();
 }
 
 #[test]

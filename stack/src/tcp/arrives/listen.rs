@@ -178,8 +178,7 @@ impl Tcp {
             ..segment.clone()
         };
         let mut conn = self.new_passive(cx, tuple, route, settings, listener, &syn);
-        conn.snd.iss = segment.ack - 1;
-        conn.send_queue = crate::tcp::send_queue::SendQueue::new(segment.ack);
+        conn.begin_at(segment.ack - 1);
         conn.handshake.due = false;
         conn.ecn.enabled = remembered.ecn;
         conn.timestamps.offset = isn::timestamp_offset(cx, &tuple);

@@ -50,12 +50,18 @@ pub(crate) fn arrives(env: &mut Env<'_>, conn: &mut Connection, segment: Segment
 /// The sixth to eighth checks: the URG bit, the segment's text, the FIN bit.
 pub(super) fn text_and_fin(env: &mut Env<'_>, conn: &mut Connection, mut segment: Segment) -> Verdict {
     conn.counts.data_segments_in += u64::from(segment.wire_segments);
-    if segment.flags.urg() {
+    if conn.can_receive() {
         conn.urgent_arrives(&segment);
-    }
-    if !conn.can_receive() {
+    } else {
         // CLOSE-WAIT, CLOSING, LAST-ACK: "This should not occur since a FIN has been received from the remote side.
-        // Ignore the segment text." A FIN that comes again was answered by the sequence check.
+        // Ignore the segment text." What lies before RCV.NXT comes again because our ACK was lost: the FIN, above all. By
+        // the first check it isn't acceptable, and answered; with Linux's left edge it may get this far.
+        if segment.len() > 0 && segment.seq.before(conn.rcv.next) {
+            let end = segment.end().earliest(conn.rcv.next);
+            report_duplicate(env, conn, &segment, end);
+            conn.ack.at_once(AckWhy::Duplicate);
+            return env.drop(DropReason::TcpDuplicate);
+        }
         return env.drop(DropReason::TcpAfterClose);
     }
     if !segment.payload.is_empty() && conn.owner == Owner::Orphan {
@@ -69,6 +75,10 @@ pub(super) fn text_and_fin(env: &mut Env<'_>, conn: &mut Connection, mut segment
     }
     let fin = segment.flags.fin().then(|| segment.seq + segment.payload.len() as u32);
     let mut outcome = delivered(conn);
+    if fin.is_some_and(|at| segment.payload.is_empty() && at.after(conn.rcv.next)) {
+        // A FIN behind a gap is out of order like data there (RFC 5681 section 4.2).
+        conn.ack.duplicate(conn.handshake.sack);
+    }
     if !segment.payload.is_empty() {
         let payload = core::mem::take(&mut segment.payload);
         if let Some(reason) = text(env, conn, &segment, payload) {

@@ -1,0 +1,185 @@
+//! The kernel's side of every measurement: one program of plain blocking sockets, the same for every server.
+
+use super::cpu;
+use std::io::{self, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::sync::Barrier;
+use std::time::{Duration, Instant};
+
+/// Bytes that are written at a time, by clients and servers alike.
+pub(super) const WRITE_CHUNK: usize = 64 << 10;
+/// Bytes that are read at a time at most.
+pub(super) const READ_CHUNK: usize = 256 << 10;
+
+/// Both sides' congestion control.
+const CONGESTION: &str = "cubic";
+
+/// How long one side waits for the other before it gives up.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// What went over a connection.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Transfer {
+    pub(super) bytes: u64,
+    pub(super) seconds: f64,
+    /// CPU seconds of the client's thread.
+    pub(super) cpu: f64,
+}
+
+impl Transfer {
+    pub(super) fn gbit_per_s(&self) -> f64 {
+        self.bytes as f64 * 8.0 / self.seconds / 1e9
+    }
+}
+
+fn connect(to: SocketAddr) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect_timeout(&to, PATIENCE)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_write_timeout(Some(PATIENCE))?;
+    use_our_congestion_control(&stream)?;
+    Ok(stream)
+}
+
+/// Gives a kernel's connection the congestion control that this stack has by default, whatever the distribution
+/// chose: a kernel with BBR would be compared with something else.
+pub(super) fn use_our_congestion_control(stream: &TcpStream) -> io::Result<()> {
+    Ok(rustix::net::sockopt::set_tcp_congestion(stream, CONGESTION)?)
+}
+
+/// Takes what the server sends until it ends.
+pub(super) fn fetch(from: SocketAddr) -> io::Result<Transfer> {
+    let mut stream = connect(from)?;
+    let (start, cpu) = (Instant::now(), cpu::thread_seconds());
+    let mut buffer = vec![0; READ_CHUNK];
+    let mut bytes = 0;
+    loop {
+        match stream.read(&mut buffer)? {
+            0 => break,
+            len => bytes += len as u64,
+        }
+    }
+    let seconds = start.elapsed().as_secs_f64();
+    Ok(Transfer { bytes, seconds, cpu: cpu::thread_seconds() - cpu })
+}
+
+/// Sends for a while; the time ends when the server has taken everything and closed.
+pub(super) fn push(to: SocketAddr, duration: Duration) -> io::Result<Transfer> {
+    let mut stream = connect(to)?;
+    let (start, cpu) = (Instant::now(), cpu::thread_seconds());
+    let chunk = vec![0x5a; WRITE_CHUNK];
+    let mut bytes = 0;
+    while start.elapsed() < duration {
+        stream.write_all(&chunk)?;
+        bytes += chunk.len() as u64;
+    }
+    stream.shutdown(Shutdown::Write)?;
+    while stream.read(&mut [0; 64])? > 0 {}
+    let seconds = start.elapsed().as_secs_f64();
+    Ok(Transfer { bytes, seconds, cpu: cpu::thread_seconds() - cpu })
+}
+
+/// Sends `len` bytes and waits for as many, again and again; the times of all, in microseconds, sorted.
+pub(super) fn round_trips(
+    to: SocketAddr,
+    len: usize,
+    duration: Duration,
+    spin: bool,
+) -> io::Result<Vec<f64>> {
+    let mut stream = connect(to)?;
+    stream.set_nodelay(true)?;
+    stream.set_nonblocking(spin)?;
+    let (question, mut answer) = (vec![0x5a; len], vec![0; len]);
+    let mut times = Vec::with_capacity(200_000);
+    let start = Instant::now();
+    let mut sent = start;
+    while sent < start + duration {
+        write_whole(&mut stream, &question)?;
+        read_whole(&mut stream, &mut answer)?;
+        let now = Instant::now();
+        times.push((now - sent).as_secs_f64() * 1e6);
+        sent = now;
+    }
+    // The first ones pay for the ARP exchange and cold caches.
+    times.drain(..times.len() / 20);
+    times.sort_by(f64::total_cmp);
+    Ok(times)
+}
+
+/// Reads exactly the buffer, spinning where the socket doesn't block.
+pub(super) fn read_whole(stream: &mut TcpStream, mut buffer: &mut [u8]) -> io::Result<()> {
+    while !buffer.is_empty() {
+        match stream.read(buffer) {
+            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(len) => buffer = &mut buffer[len..],
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock && is_spinning(stream) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// Writes the whole buffer, spinning where the socket doesn't block.
+pub(super) fn write_whole(stream: &mut TcpStream, mut bytes: &[u8]) -> io::Result<()> {
+    while !bytes.is_empty() {
+        match stream.write(bytes) {
+            Ok(len) => bytes = &bytes[len..],
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock && is_spinning(stream) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// A blocking socket says WouldBlock only when its patience is over.
+fn is_spinning(stream: &TcpStream) -> bool {
+    rustix::fs::fcntl_getfl(stream).is_ok_and(|flags| flags.contains(rustix::fs::OFlags::NONBLOCK))
+}
+
+/// How opening connections went.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Opened {
+    pub(super) connections: u64,
+    pub(super) refused: u64,
+    pub(super) seconds: f64,
+}
+
+/// Opens connections one after the other from each of `clients` threads, each closed with a RST at once, so that no
+/// TIME-WAIT uses up the ports.
+pub(super) fn open_many(to: SocketAddr, clients: usize, duration: Duration) -> io::Result<Opened> {
+    let barrier = Barrier::new(clients);
+    std::thread::scope(|scope| {
+        let threads: Vec<_> =
+            (0..clients).map(|_| scope.spawn(|| open_in_turn(to, duration, &barrier))).collect();
+        let mut all = Opened::default();
+        for thread in threads {
+            let opened = thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+            all.connections += opened.connections;
+            all.refused += opened.refused;
+            all.seconds = all.seconds.max(opened.seconds);
+        }
+        Ok(all)
+    })
+}
+
+fn open_in_turn(to: SocketAddr, duration: Duration, barrier: &Barrier) -> io::Result<Opened> {
+    barrier.wait();
+    let start = Instant::now();
+    let mut opened = Opened::default();
+    while start.elapsed() < duration {
+        match TcpStream::connect_timeout(&to, PATIENCE) {
+            Ok(stream) => {
+                rustix::net::sockopt::set_socket_linger(&stream, Some(Duration::ZERO))?;
+                opened.connections += 1;
+            }
+            Err(error) if is_refusal(&error) => opened.refused += 1,
+            Err(error) => return Err(error),
+        }
+    }
+    opened.seconds = start.elapsed().as_secs_f64();
+    Ok(opened)
+}
+
+fn is_refusal(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionRefused, ConnectionReset, TimedOut};
+    matches!(error.kind(), ConnectionRefused | ConnectionReset | TimedOut)
+}

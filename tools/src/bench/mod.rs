@@ -1,0 +1,71 @@
+//! `tapstack bench`: this stack beside the kernel and smoltcp, interleaved in one run.
+//!
+//! - **In**: the parts to run, rounds and seconds, the names of the files to write.
+//! - **Out**: ratios first, then the figures behind them; rows as JSON; a chart.
+//! - **Keeps**: nothing: namespaces, interfaces and threads end with the process.
+//! - **Never**: touches the machine's own network; compares figures of different runs.
+//!
+//! Each contender is a [`server::Server`]: somebody's TCP at the other end of a link from a kernel, on which the one
+//! [`client`] runs. A part sets up contenders and says which are compared under which key ([`scenarios`]);
+//! [`rounds`] measures each once a round and takes medians.
+
+mod bulk;
+mod client;
+mod cpu;
+mod latency;
+mod loss;
+mod ours;
+mod relay;
+mod rounds;
+mod scenarios;
+mod server;
+mod smoltcp_device;
+mod smoltcp_server;
+mod stage;
+mod table;
+
+use crate::cli::{BenchArgs, BenchPart};
+use crate::ui::Ui;
+use crate::{Failure, testbed};
+use clap::ValueEnum as _;
+use rounds::Rounds;
+use std::io;
+use std::time::Duration;
+
+/// How long and how random.
+#[derive(Clone, Copy, Debug)]
+struct Settings {
+    duration: Duration,
+    seed: u64,
+}
+
+/// Runs the benchmark. Fails when no testbed can be had, or a contender gives up.
+pub(crate) fn run(ui: &Ui, args: &BenchArgs) -> Result<(), Failure> {
+    testbed::available().map_err(|why| Failure::Failed(format!("no testbed can be had: {why}")))?;
+    testbed::move_in().map_err(|error| Failure::Failed(error.to_string()))?;
+    let settings = Settings { duration: Duration::from_secs_f64(args.seconds), seed: args.seed };
+    let parts = if args.parts.is_empty() { BenchPart::value_variants() } else { &args.parts };
+    let mut rows = Vec::new();
+    for &part in parts {
+        let mut rounds = Rounds::new(args.only.as_deref());
+        let name = part.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default();
+        let failed = |error: io::Error| Failure::Failed(format!("{name}: {error}"));
+        add(part, &mut rounds, settings).map_err(failed)?;
+        rows.extend(rounds.run(ui, args.rounds).map_err(failed)?);
+    }
+    table::print(ui, &rows);
+    if let Some(file) = &args.json {
+        std::fs::write(file, table::to_json(&rows))
+            .map_err(|error| Failure::Failed(format!("can't write {}: {error}", file.display())))?;
+    }
+    Ok(())
+}
+
+fn add(part: BenchPart, rounds: &mut Rounds<'_>, settings: Settings) -> io::Result<()> {
+    match part {
+        BenchPart::Bulk => bulk::add(rounds, settings),
+        BenchPart::Latency => latency::add(rounds, settings),
+        BenchPart::Loss => loss::add(rounds, settings),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,208 @@
+//! This stack as a server, driven in each of the ways that it can be.
+
+use super::client::{READ_CHUNK, WRITE_CHUNK};
+use super::server::{Role, Server, at, ended_by_peer};
+use super::stage::{PREFIX_LEN, SERVER, TapStage};
+use crate::testbed::NetNs;
+use std::future::{Future, poll_fn};
+use std::io;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
+use std::time::{Duration, Instant};
+use tapstack::device::Device;
+use tapstack::net::tap::{Machine, MachineConfig, RunningMachine};
+use tapstack::net::{Host, TcpListener, TcpStream};
+use tapstack::socket::SocketOption;
+use tapstack::stack::{Cidr, Config, InterfaceConfig, MacAddr, Medium, Offloads};
+use tokio::sync::oneshot;
+
+/// Who drives the machine, and where the application runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Drive {
+    /// The application's thread drives, and sleeps when there is nothing to do.
+    Loop,
+    /// The same without sleeping.
+    Busy,
+    /// A thread of its own drives; the application has another.
+    Threaded,
+}
+
+enum Driven {
+    Loop(Machine),
+    Busy(Machine),
+    Threaded(RunningMachine),
+}
+
+/// A machine of this stack on a TAP.
+pub(super) struct OurServer {
+    client_ns: Arc<NetNs>,
+    driven: Driven,
+}
+
+impl OurServer {
+    pub(super) fn new(stage: TapStage, drive: Drive) -> io::Result<OurServer> {
+        let machine = machine(stage.device)?;
+        let driven = match drive {
+            Drive::Loop => Driven::Loop(machine),
+            Drive::Busy => Driven::Busy(machine),
+            Drive::Threaded => Driven::Threaded(machine.spawn()?),
+        };
+        Ok(OurServer { client_ns: stage.client_ns, driven })
+    }
+
+    pub(super) fn host(&self) -> Host {
+        match &self.driven {
+            Driven::Loop(machine) | Driven::Busy(machine) => machine.host(),
+            Driven::Threaded(machine) => machine.host(),
+        }
+    }
+}
+
+/// A machine with the server's address on a device.
+pub(super) fn machine(device: Device) -> io::Result<Machine> {
+    let interface = InterfaceConfig {
+        name: device.name.clone(),
+        medium: Medium::Ethernet,
+        mac: MacAddr([0x02, 0x74, 0, 0, 0, 2]),
+        mtu: device.mtu,
+        addresses: vec![Cidr::new(SERVER, PREFIX_LEN)],
+        offloads: Offloads::default(),
+    };
+    let interfaces = vec![(interface, device)];
+    Machine::new(MachineConfig {
+        name: "bench".to_owned(),
+        seed: None,
+        stack: {
+            let mut c = Config::default();
+            if let Ok(v) = std::env::var("SB") {
+                c.tcp.send_buffer.max = v.parse::<usize>().unwrap() << 10;
+            }
+            if let Ok(v) = std::env::var("RB") {
+                c.tcp.receive_buffer.max = v.parse::<usize>().unwrap() << 10;
+            }
+            c
+        },
+        interfaces,
+    })
+}
+
+impl Server for OurServer {
+    fn client_ns(&self) -> Arc<NetNs> {
+        Arc::clone(&self.client_ns)
+    }
+
+    fn serve(&mut self, role: Role, client: &mut (dyn FnMut(SocketAddr) + Send)) -> io::Result<()> {
+        let listener = self.host().tcp_listen(at(SERVER))?;
+        let (done, finished) = oneshot::channel::<()>();
+        std::thread::scope(|scope| {
+            scope.spawn(move || {
+                client(at(SERVER));
+                drop(done);
+            });
+            let serving = until(serve_all(&listener, role), finished);
+            match &self.driven {
+                Driven::Loop(machine) => machine.run(serving)?,
+                Driven::Busy(machine) => run_busily(machine, serving),
+                Driven::Threaded(_) => block_on(serving),
+            }
+        })
+    }
+}
+
+/// Serves one connection after the other, for ever.
+async fn serve_all(listener: &TcpListener, role: Role) -> io::Result<()> {
+    loop {
+        let (stream, _) = listener.accept().await?;
+        match play(stream, role).await {
+            // The client was done with it, in its way.
+            Err(error) if ended_by_peer(&error) => {}
+            result => result?,
+        }
+    }
+}
+
+async fn play(stream: TcpStream, role: Role) -> io::Result<()> {
+    match role {
+        Role::Sink => {
+            let mut buffer = vec![0; READ_CHUNK];
+            while stream.read(&mut buffer).await? > 0 {}
+        }
+        Role::Source(duration) => {
+            let chunk = vec![0x5a; WRITE_CHUNK];
+            let start = Instant::now();
+            while start.elapsed() < duration {
+                stream.write_all(&chunk).await?;
+            }
+            stream.shutdown().await?;
+            while stream.read(&mut [0; 64]).await? > 0 {}
+        }
+        Role::Echo { len, .. } => {
+            stream.set_option(SocketOption::NoDelay(true))?;
+            let mut message = vec![0; len];
+            loop {
+                stream.read_exact(&mut message).await?;
+                stream.write_all(&message).await?;
+            }
+        }
+        Role::Close => {}
+    }
+    Ok(())
+}
+
+/// Awaits `work` until the other end of `finished` is dropped.
+async fn until(
+    work: impl Future<Output = io::Result<()>>,
+    mut finished: oneshot::Receiver<()>,
+) -> io::Result<()> {
+    let mut work = pin!(work);
+    poll_fn(|cx| {
+        if let Poll::Ready(result) = work.as_mut().poll(cx) {
+            return Poll::Ready(result);
+        }
+        std::pin::Pin::new(&mut finished).poll(cx).map(|_| Ok(()))
+    })
+    .await
+}
+
+/// Drives a machine without ever sleeping until `future` is done.
+fn run_busily<T>(machine: &Machine, future: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+    let mut future = pin!(future);
+    let flag = Arc::new(Flag(AtomicBool::new(true), std::thread::current()));
+    let waker = Waker::from(Arc::clone(&flag));
+    loop {
+        if flag.0.swap(false, Ordering::SeqCst)
+            && let Poll::Ready(result) = future.as_mut().poll(&mut Context::from_waker(&waker))
+        {
+            return result;
+        }
+        machine.turn(Some(Duration::ZERO))?;
+    }
+}
+
+/// Awaits `future` on this thread, which sleeps in between.
+pub(super) fn block_on<T>(future: impl Future<Output = T>) -> T {
+    let mut future = pin!(future);
+    let flag = Arc::new(Flag(AtomicBool::new(true), std::thread::current()));
+    let waker = Waker::from(Arc::clone(&flag));
+    loop {
+        while !flag.0.swap(false, Ordering::SeqCst) {
+            std::thread::park();
+        }
+        if let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(&waker)) {
+            return output;
+        }
+    }
+}
+
+/// Set by a wake-up, which also gets the thread out of its park.
+struct Flag(AtomicBool, std::thread::Thread);
+
+impl Wake for Flag {
+    fn wake(self: Arc<Flag>) {
+        self.0.store(true, Ordering::SeqCst);
+        self.1.unpark();
+    }
+}

@@ -1,0 +1,118 @@
+//! Every scenario that `tapstack bench` can measure, by its dotted key: the one place where they are listed.
+
+use crate::cli::BenchPart;
+
+/// One thing that is measured.
+#[derive(Debug)]
+pub(super) struct Scenario {
+    pub(super) key: &'static str,
+    pub(super) part: BenchPart,
+    pub(super) what: &'static str,
+}
+
+/// The scenario of a key.
+///
+/// # Panics
+/// If there is none: the parts name only what is listed here.
+pub(super) fn find(key: &str) -> &'static Scenario {
+    match SCENARIOS.iter().find(|scenario| scenario.key == key) {
+        Some(scenario) => scenario,
+        None => panic!("no scenario is called {key}"),
+    }
+}
+
+const fn scenario(part: BenchPart, key: &'static str, what: &'static str) -> Scenario {
+    Scenario { key, part, what }
+}
+
+use BenchPart::{Bulk, Connections, Idle, Latency, Loss, Memory, Udp};
+
+/// All of them, in the order in which they are shown.
+pub(super) const SCENARIOS: &[Scenario] = &[
+    scenario(Bulk, "bulk.offload.send", "one stream out, super-frames, application on the loop's thread"),
+    scenario(Bulk, "bulk.offload.receive", "one stream in, super-frames, application on the loop's thread"),
+    scenario(
+        Bulk,
+        "bulk.offload.send.threaded",
+        "one stream out, super-frames, application on its own thread",
+    ),
+    scenario(
+        Bulk,
+        "bulk.offload.receive.threaded",
+        "one stream in, super-frames, application on its own thread",
+    ),
+    scenario(Bulk, "bulk.plain.send", "one stream out in frames of 1500 bytes, complete checksums"),
+    scenario(Bulk, "bulk.plain.receive", "one stream in in frames of 1500 bytes"),
+    scenario(Bulk, "bulk.plain.send.threaded", "the same out, application on its own thread"),
+    scenario(Bulk, "bulk.plain.receive.threaded", "the same in, application on its own thread"),
+    scenario(
+        Bulk,
+        "bulk.napi.send",
+        "one stream out in frames of 1500 bytes, the kernel's side on threaded NAPI",
+    ),
+    scenario(Bulk, "bulk.napi.receive", "one stream in in frames of 1500 bytes, with threaded NAPI"),
+    scenario(Udp, "udp.send", "datagrams of 1400 bytes out"),
+    scenario(Udp, "udp.receive", "datagrams of 1400 bytes in, those that arrive"),
+    scenario(Latency, "latency.block.1", "1-byte round trips, each side sleeps until it is woken"),
+    scenario(Latency, "latency.block.1024", "1 KiB round trips, each side sleeps until it is woken"),
+    scenario(Latency, "latency.threaded.1", "1-byte round trips, application on its own thread"),
+    scenario(Latency, "latency.threaded.1024", "1 KiB round trips, application on its own thread"),
+    scenario(Latency, "latency.busy.1", "1-byte round trips, both sides poll without sleeping"),
+    scenario(Latency, "latency.busy.1024", "1 KiB round trips, both sides poll without sleeping"),
+    scenario(Connections, "connections.1", "connections a second, one client, each side sleeps"),
+    scenario(Connections, "connections.32", "connections a second, 32 clients at once, each side sleeps"),
+    scenario(Connections, "connections.busy.1", "connections a second, one client, the server polls"),
+    scenario(
+        Connections,
+        "connections.busy.32",
+        "connections a second, 32 clients at once, the server polls",
+    ),
+    scenario(Idle, "idle.1000.bulk.offload.send", "one stream out beside 1,000 idle connections"),
+    scenario(Idle, "idle.1000.bulk.offload.receive", "one stream in beside 1,000 idle connections"),
+    scenario(Idle, "idle.1000.latency.block.1", "1-byte round trips beside 1,000 idle connections"),
+    scenario(Idle, "idle.10000.bulk.offload.send", "one stream out beside 10,000 idle connections"),
+    scenario(Idle, "idle.10000.bulk.offload.receive", "one stream in beside 10,000 idle connections"),
+    scenario(Idle, "idle.10000.latency.block.1", "1-byte round trips beside 10,000 idle connections"),
+    scenario(Idle, "idle.10000.memory.transfer", "the transfer in memory beside 10,000 idle connections"),
+    scenario(Idle, "idle.100000.memory", "resident memory of an idle connection, of 100,000 that all answer"),
+    scenario(Memory, "memory.transfer", "two machines in memory on one thread, MTU 1500, with checksums"),
+    scenario(Loss, "loss.0.send", "one stream out through the relay, nothing lost"),
+    scenario(Loss, "loss.0.receive", "one stream in through the relay, nothing lost"),
+    scenario(Loss, "loss.0p1.send", "0.1 % of the data lost on its way out"),
+    scenario(Loss, "loss.0p1.receive", "0.1 % of the data lost on its way in"),
+    scenario(Loss, "loss.1.send", "1 % of the data lost on its way out"),
+    scenario(Loss, "loss.1.receive", "1 % of the data lost on its way in"),
+    scenario(Loss, "loss.3.send", "3 % of the data lost on its way out"),
+    scenario(Loss, "loss.3.receive", "3 % of the data lost on its way in"),
+    scenario(Loss, "loss.0.5ms.send", "out, 5 ms each way and 500 Mbit/s, nothing lost on purpose"),
+    scenario(Loss, "loss.0.5ms.receive", "in, 5 ms each way and 500 Mbit/s, nothing lost on purpose"),
+    scenario(Loss, "loss.0p1.5ms.send", "out, 5 ms each way and 500 Mbit/s, 0.1 % lost"),
+    scenario(Loss, "loss.0p1.5ms.receive", "in, 5 ms each way and 500 Mbit/s, 0.1 % lost"),
+    scenario(Loss, "loss.1.5ms.send", "out, 5 ms each way and 500 Mbit/s, 1 % lost"),
+    scenario(Loss, "loss.1.5ms.receive", "in, 5 ms each way and 500 Mbit/s, 1 % lost"),
+    scenario(Loss, "loss.3.5ms.send", "out, 5 ms each way and 500 Mbit/s, 3 % lost"),
+    scenario(Loss, "loss.3.5ms.receive", "in, 5 ms each way and 500 Mbit/s, 3 % lost"),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::ValueEnum as _;
+
+    #[test]
+    fn keys_are_unique_and_begin_with_their_part() {
+        for (i, scenario) in SCENARIOS.iter().enumerate() {
+            let part = scenario.part.to_possible_value().unwrap();
+            assert!(scenario.key.starts_with(&format!("{}.", part.get_name())), "{scenario:?}");
+            assert!(SCENARIOS[..i].iter().all(|other| other.key != scenario.key), "{scenario:?} twice");
+            assert!(!scenario.what.is_empty());
+        }
+    }
+
+    #[test]
+    fn every_part_has_a_scenario() {
+        for part in BenchPart::value_variants() {
+            assert!(SCENARIOS.iter().any(|scenario| scenario.part == *part), "{part:?}");
+        }
+    }
+}
