@@ -184,7 +184,10 @@ fn check_paws(env: &mut Env<'_>, conn: &mut Connection, segment: &Segment) -> Op
     if !older || outdated || segment.flags.rst() {
         return None;
     }
-    report_duplicate(env, conn, segment, segment.end());
+    // What lies ahead is dropped and may never have been here: to report it would be to SACK it.
+    if segment.seq.before(conn.rcv.next) {
+        report_duplicate(env, conn, segment, segment.end());
+    }
     answer_invalid(env, conn, AckWhy::Unacceptable);
     Some(env.drop(DropReason::TcpPaws))
 }
