@@ -108,8 +108,9 @@ impl Connection {
         }
         self.timers.probes += 1;
         self.timers.probe_due = Some(Probe::Window);
-        // Exponential backoff (MUST-37: SHOULD increase exponentially).
-        let backoff = 1u32 << u32::from(self.timers.probes).min(16);
+        // Exponential backoff (SHLD-30).
+        self.timers.persist_backoff = self.timers.persist_backoff.saturating_add(1);
+        let backoff = 1u32 << u32::from(self.timers.persist_backoff).min(16);
         self.timers.persist = now + self.sender.rto().saturating_mul(backoff).min(config.rto_max);
         // With room in the window, what is there goes, however small: the sender's silly-window override.
         self.flags.push = true;

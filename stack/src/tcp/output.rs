@@ -130,8 +130,7 @@ impl Connection {
         if plan.kind == SendKind::New && !self.hold_back(now, &mut plan) {
             return None;
         }
-        let probe =
-            if plan.kind == SendKind::New { self.mtu_probe(now, &mut plan, link, config) } else { None };
+        let probe = if plan.kind == SendKind::New { self.mtu_probe(now, &mut plan, config) } else { None };
         if probe.is_none() && plan.payload() > self.sender.mss() && !self.link_segments(link) {
             // The room for a probe is for a probe alone: this link takes one segment a frame.
             (plan.len, plan.fin) = (self.sender.mss(), false);
@@ -245,13 +244,7 @@ impl Connection {
     }
 
     /// Turns the plan into a path MTU probe when one is due (RFC 4821): one segment that is larger than the known MTU.
-    fn mtu_probe(
-        &mut self,
-        now: Instant,
-        plan: &mut Plan,
-        link: LinkLimits,
-        config: &TcpConfig,
-    ) -> Option<u16> {
+    fn mtu_probe(&mut self, now: Instant, plan: &mut Plan, config: &TcpConfig) -> Option<u16> {
         if !config.mtu_probing || plan.fin {
             return None;
         }

@@ -104,6 +104,7 @@ fn process(env: &mut Env<'_>, conn: &mut Connection, segment: &Segment, window_c
     conn.timers.probing_since = Instant::FAR_FUTURE;
     if conn.snd.wnd > 0 {
         conn.timers.persist = Instant::FAR_FUTURE;
+        conn.timers.persist_backoff = 0;
     }
 }
 
