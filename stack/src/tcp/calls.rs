@@ -265,7 +265,11 @@ impl Tcp {
         if count < data.len() {
             conn.flags.want_write = true;
         }
+        let start = conn.send_queue.end_seq();
+        let sent_all = conn.unsent() == 0;
         conn.send_queue.push(&data[..count], &mut self.pool);
+        let sizes = super::push::Sizes::new(conn.sender.mss(), conn.snd.wnd_max);
+        conn.pushes.on_write(start, conn.send_queue.end_seq(), sent_all, &sizes);
         cx.counters.bytes_copied += count as u64;
         conn.snd.more = flags.more;
         if flags.oob && count == data.len() {

@@ -248,7 +248,7 @@ impl Connection {
         info.rcv_space = rcv_space as u32;
         info.snd_wnd = self.snd.wnd;
         info.rcv_wnd = self.rcv.window();
-        info.rcv_ssthresh = self.rcv.limit as u32;
+        info.rcv_ssthresh = self.rcv.ssthresh();
         info.bytes_acked = self.counts.bytes_acked;
         info.bytes_received = self.counts.bytes_received;
         info.bytes_sent = self.counts.bytes_sent;

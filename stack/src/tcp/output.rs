@@ -83,7 +83,7 @@ impl Connection {
         } else {
             self.ecn.enabled = false;
         }
-        let window = self.rcv.syn_window();
+        let window = self.syn_window();
         self.rcv.advertise_syn(window);
         let echo = if passive { self.timestamps.recent } else { 0 };
         let options = TcpOptions {
@@ -164,7 +164,9 @@ impl Connection {
             riders.fin = plan.payload() > 0;
         }
         // PSH at the end of what was written (RFC 9293 section 3.9.1, SEND).
-        if plan.payload() > 0 && plan.seq + plan.payload() == self.send_queue.end_seq() && !self.snd.more {
+        let end = plan.seq + plan.payload();
+        let push = end == self.send_queue.end_seq() && !self.snd.more || self.pushes.within(plan.seq, end);
+        if plan.payload() > 0 && push {
             flags |= Flags::PSH;
             riders.push = true;
         }
@@ -178,7 +180,10 @@ impl Connection {
             flags |= Flags::URG;
             urgent = up.distance_from(plan.seq).min(u32::from(u16::MAX)) as u16;
         }
-        Header { seq: plan.seq.get(), flags, urgent, ..self.ack_header(now, &mut frame.cause, 0) }
+        // SACK blocks ride along where a segment leaves room for them.
+        let room = self.sender.mss().saturating_sub(plan.payload());
+        let sack_max = (room.saturating_sub(4) / 8).min(self.sack_blocks_max() as u32) as usize;
+        Header { seq: plan.seq.get(), flags, urgent, ..self.ack_header(now, &mut frame.cause, sack_max) }
     }
 
     /// Books what has left.
@@ -345,9 +350,14 @@ impl Connection {
         why: AckWhy,
     ) -> PacketOut {
         frame.reset(Cause::from(CauseKind::Ack(why)));
-        let sack_max = if self.timestamps.enabled { 3 } else { 4 };
+        let sack_max = self.sack_blocks_max();
         let header = self.ack_header(cx.now, &mut frame.cause, sack_max);
         self.emit(cx, link, frame, &header, false)
+    }
+
+    /// SACK blocks that fit beside the other options.
+    fn sack_blocks_max(&self) -> usize {
+        if self.timestamps.enabled { 3 } else { 4 }
     }
 
     /// A header that acknowledges, with SND.NXT as its sequence number.
