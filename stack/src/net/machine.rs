@@ -1,10 +1,12 @@
 //! One machine under one lock: its stack, those who wait for it, and the world that it lives in.
 
+use super::blocking::Waiter;
 use super::executor::Executor;
 use super::waiters::{Sleepers, Waiters, Woken};
 use crate::socket::Errno;
 use crate::stack::Stack;
 use crate::time::Instant;
+use std::io;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 /// A machine as its hosts, sockets and world share it.
@@ -24,6 +26,8 @@ pub(crate) struct Core {
     pub(crate) sleepers: Sleepers,
     /// Whether the machine runs; calls say `ENETDOWN` when it doesn't.
     pub(crate) up: bool,
+    /// What the stack had sent when the world last had its turn: see [`World::burst_bytes_max`].
+    pub(crate) bytes_out_at_turn: u64,
     /// Counts crashes: a socket of an earlier life must not reach one of the next.
     pub(crate) life: u32,
 }
@@ -39,8 +43,31 @@ pub(crate) trait World: Send + Sync {
     /// The machine's next deadline may have moved. Lets the lock go.
     fn reschedule(&self, machine: &Machine, core: MutexGuard<'_, Core>);
 
+    /// Bytes that a machine sends, at most, before a task that goes on writing lets the world have its turn. A task on
+    /// the run loop's thread would else fill its whole send buffer before any acknowledgement is read, and no byte of
+    /// it would still be in the cache when it is sent.
+    fn burst_bytes_max(&self) -> u64 {
+        u64::MAX
+    }
+
     /// Fills `bytes` with random ones.
     fn fill_random(&self, machine: &Machine, bytes: &mut [u8]);
+
+    /// How threads wait in this world. Errors: `Unsupported` in a simulated one.
+    fn drive(&self) -> io::Result<&dyn Drive>;
+}
+
+/// How threads wait for a machine, and drive it meanwhile.
+pub(crate) trait Drive {
+    /// Gets whoever drives up, if it sleeps.
+    fn ring(&self);
+
+    /// Blocks the calling thread until the waiter is woken or `until` has come; drives while nobody else does.
+    /// Errors: `Deadlock` where this thread already drives, below the caller; those of a device.
+    fn wait(&self, machine: &Machine, waiter: &Arc<Waiter>, until: Option<Instant>) -> io::Result<()>;
+
+    /// Takes in what waits at the devices, if nobody else drives. Errors: as for `wait`.
+    fn glance(&self, machine: &Machine) -> io::Result<()>;
 }
 
 impl Machine {
@@ -51,8 +78,14 @@ impl Machine {
         executor: Arc<Executor>,
         world: Arc<dyn World>,
     ) -> Arc<Machine> {
-        let core =
-            Core { stack, waiters: Waiters::default(), sleepers: Sleepers::default(), up: true, life: 0 };
+        let core = Core {
+            stack,
+            waiters: Waiters::default(),
+            sleepers: Sleepers::default(),
+            up: true,
+            bytes_out_at_turn: 0,
+            life: 0,
+        };
         Arc::new(Machine { name, index, core: Mutex::new(core), executor, world })
     }
 
@@ -104,6 +137,16 @@ impl Core {
         while let Some(event) = self.stack.poll_event() {
             self.waiters.notify(event.socket, event.readiness, woken);
         }
+    }
+
+    /// Notes that the world has its turn.
+    pub(crate) fn take_turn(&mut self) {
+        self.bytes_out_at_turn = self.stack.counters().bytes_out;
+    }
+
+    /// Whether more than `bytes` were sent since the world had its turn.
+    pub(crate) fn sent_more_than(&self, bytes: u64) -> bool {
+        self.stack.counters().bytes_out.saturating_sub(self.bytes_out_at_turn) > bytes
     }
 
     /// The machine is gone, with `stack` in the place of its own: its sockets say so, and those who wait are told.

@@ -71,6 +71,12 @@ impl Socket {
             Err(errno) => return Poll::Ready(Err(errno)),
         };
         let core = &mut *guard;
+        if direction == Direction::Write && core.sent_more_than(self.machine.world.burst_bytes_max()) {
+            core.take_turn();
+            drop(guard);
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         match call(self.machine.now(), &mut core.stack, self.id) {
             Err(Errno::EAGAIN) => {
                 let token = *token.get_or_insert_with(|| core.waiters.token());
@@ -81,6 +87,28 @@ impl Socket {
                 self.machine.world.settle(&self.machine, guard);
                 Poll::Ready(result)
             }
+        }
+    }
+
+    /// Calls the stack once; a call that would block leaves nothing to settle.
+    pub(crate) fn try_call<R>(
+        &self,
+        call: impl FnOnce(Instant, &mut Stack, SocketId) -> Result<R, Errno>,
+    ) -> Result<R, Errno> {
+        let mut core = self.machine.lock_life(self.life)?;
+        let result = call(self.machine.now(), &mut core.stack, self.id);
+        if !matches!(result, Err(Errno::EAGAIN)) {
+            self.machine.world.settle(&self.machine, core);
+        }
+        result
+    }
+
+    /// A wait was given up.
+    pub(crate) fn forget(&self, direction: Direction, token: Option<Token>) {
+        if let Some(token) = token
+            && let Ok(mut core) = self.machine.lock_life(self.life)
+        {
+            core.waiters.remove(self.id, direction, token);
         }
     }
 
@@ -152,10 +180,6 @@ where
 
 impl<F> Drop for Wait<'_, F> {
     fn drop(&mut self) {
-        if let Some(token) = self.token
-            && let Ok(mut core) = self.socket.machine.lock_life(self.socket.life)
-        {
-            core.waiters.remove(self.socket.id, self.direction, token);
-        }
+        self.socket.forget(self.direction, self.token);
     }
 }

@@ -1,6 +1,6 @@
 //! User calls (RFC 9293 sections 3.10.1 to 3.10.6), with the sockets' semantics where the RFC's and theirs differ.
 
-use super::connection::{Connection, Owner};
+use super::connection::{Connection, Owner, UNSENT_BYTES_MAX};
 use super::demux::{Slot, Tuple};
 use super::listener::Listener;
 use super::seq::SeqNum;
@@ -144,6 +144,9 @@ impl Tcp {
         if peer.port() == 0 {
             return Err(Errno::EADDRNOTAVAIL);
         }
+        if remote.is_multicast() {
+            return Err(Errno::ENETUNREACH);
+        }
         let bound = socket.bound;
         let settings = socket.settings;
         let source = bound.map(|(address, _)| address).filter(|address| !address.is_unspecified());
@@ -255,7 +258,7 @@ impl Tcp {
         }
         let room = conn.send_limit(&self.config).saturating_sub(conn.send_queue.len());
         let full = room == 0
-            || conn.unsent() >= conn.settings.not_sent_low_water
+            || conn.unsent() >= conn.unsent_max(UNSENT_BYTES_MAX)
             || self.memory > self.config.memory_max;
         if full && !data.is_empty() {
             conn.flags.want_write = true;
@@ -293,7 +296,8 @@ impl Tcp {
         let Some(mut conn) = self.connections.take(conn) else { return Err(Errno::ENOTCONN) };
         let peer = conn.tuple.remote();
         let received = if flags.oob {
-            conn.urgent.byte.ok_or(Errno::EINVAL).map(|byte| {
+            let inline = conn.settings.oob_inline;
+            conn.urgent.byte.filter(|_| !inline).ok_or(Errno::EINVAL).map(|byte| {
                 if let Some(slot) = buffer.first_mut() {
                     *slot = byte;
                     conn.urgent.byte = conn.urgent.byte.filter(|_| flags.peek);
@@ -376,7 +380,7 @@ impl Tcp {
         if matches!(conn.state, TcpState::Closed | TcpState::TimeWait) {
             return self.free(conn);
         }
-        let unread = conn.rcv.queue.readable() > 0;
+        let unread = conn.readable() > 0;
         conn.rcv.queue.clear();
         let abort = conn.settings.linger == Linger::For(Duration::ZERO);
         let crowded = self.orphans >= self.config.orphans_max;
@@ -483,14 +487,13 @@ impl Tcp {
 
 impl Connection {
     fn receive(&mut self, cx: &mut Context, buffer: &mut [u8], peek: bool) -> Result<usize, Errno> {
-        let readable = self.rcv.queue.readable();
-        if readable == 0 {
+        if self.readable() == 0 {
             return self.nothing_to_read(buffer.is_empty());
         }
+        let count = self.read_stream(buffer, peek);
         if peek {
-            return Ok(self.rcv.queue.peek(0, buffer));
+            return Ok(count);
         }
-        let count = self.rcv.queue.read(buffer);
         cx.counters.bytes_copied += count as u64;
         let mss = u32::from(self.advertised_mss());
         self.rcv.read(cx.now, count, mss);
@@ -543,7 +546,7 @@ impl Connection {
         let read_end = self.rcv.finished || self.read_shut || closed;
         let low_water = (self.settings.receive_low_water as usize).max(1);
         Readiness {
-            readable: self.rcv.queue.readable() >= low_water || read_end || error,
+            readable: self.readable() >= low_water || read_end || error,
             writable: closed || error || (!opening && (self.fin_queued || room)),
             read_closed: read_end,
             hangup: closed || (self.rcv.finished && self.fin_queued),
@@ -555,6 +558,6 @@ impl Connection {
     /// Linux's rule: writable when at least a third of the buffer is free, and little enough is unsent.
     pub(crate) fn is_writable(&self, config: &super::TcpConfig) -> bool {
         let limit = self.send_limit(config);
-        self.send_queue.len() <= limit - limit / 3 && self.unsent() < self.settings.not_sent_low_water
+        self.send_queue.len() <= limit - limit / 3 && self.unsent() < self.unsent_max(UNSENT_BYTES_MAX / 2)
     }
 }

@@ -10,6 +10,7 @@ use super::sender::Sender;
 use super::seq::SeqNum;
 use super::settings::Settings;
 use super::timers::Armed;
+use super::urgent::Urgent;
 use crate::ip::Route;
 use crate::socket::{Errno, SocketId, TcpState};
 use crate::time::{Duration, Instant};
@@ -162,7 +163,7 @@ pub(crate) struct Timers {
     /// Probes into a zero window, and how many were sent.
     pub(crate) persist: Instant,
     pub(crate) probes: u8,
-    /// By how much the probes' interval has grown: answers that leave the window closed don't take it back.
+    /// How often the time between probes was doubled: until the window opens, whether the peer answers or not.
     pub(crate) persist_backoff: u8,
     /// When the first unanswered probe was sent.
     pub(crate) probing_since: Instant,
@@ -205,17 +206,6 @@ impl Default for Timers {
             probe_due: None,
         }
     }
-}
-
-/// Urgent data (RFC 9293 section 3.8.5, with RFC 6093's reading: the pointer names the byte behind the urgent one).
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Urgent {
-    /// SND.UP, while it is ahead of what was acknowledged.
-    pub(crate) send: Option<SeqNum>,
-    /// RCV.UP, while it is ahead of what was read.
-    pub(crate) receive: Option<SeqNum>,
-    /// The urgent byte, taken out of the stream, until it is read.
-    pub(crate) byte: Option<u8>,
 }
 
 /// Explicit congestion notification (RFC 3168).
@@ -264,9 +254,22 @@ impl Connection {
         self.fin_queued && self.sender.una() == self.queue_end()
     }
 
+    /// Bytes that were written and not acknowledged. On a closed connection nothing will ever be: none.
+    pub(crate) fn unacknowledged(&self) -> usize {
+        if self.state == TcpState::Closed { 0 } else { self.send_queue.len() }
+    }
+
     /// Bytes that were written and not sent.
     pub(crate) fn unsent(&self) -> u32 {
         self.send_queue.end_seq().signed_from(self.sender.nxt()).max(0) as u32
+    }
+
+    /// Bytes that may wait unsent: what the application chose (`TCP_NOTSENT_LOWAT`), and `tuned` at most in a buffer
+    /// that tunes itself. That one has to hold all that is in flight; what it would hold beside that only grows old,
+    /// and leaves the cache before it is sent.
+    pub(crate) fn unsent_max(&self, tuned: u32) -> u32 {
+        let own_choice = if self.settings.send_buffer.is_some() { u32::MAX } else { tuned };
+        self.settings.not_sent_low_water.min(own_choice)
     }
 
     /// Whether the states allow the application to send.
@@ -372,3 +375,6 @@ pub(crate) const MSS_MIN: u16 = 88;
 const HALF_WINDOW_MIN: u16 = 68 - HEADERS_BYTES;
 /// The segment size of a peer that announces none (RFC 9293 section 3.7.1, MUST-15), in bytes.
 pub(crate) const MSS_DEFAULT: u16 = 536;
+
+/// Bytes that may wait unsent in a send buffer that tunes itself: some bursts of super-frames.
+pub(crate) const UNSENT_BYTES_MAX: u32 = 256 << 10;

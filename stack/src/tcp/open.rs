@@ -3,7 +3,7 @@
 use super::ack::AckState;
 use super::config::{EcnMode, TcpConfig};
 use super::connection::{
-    Connection, Counts, Ecn, Flags, Handshake, MSS_DEFAULT, Owner, SendVariables, Timers, Timestamps, Urgent,
+    Connection, Counts, Ecn, Flags, Handshake, MSS_DEFAULT, Owner, SendVariables, Timers, Timestamps,
 };
 use super::demux::{ConnectionId, Tuple};
 use super::isn;
@@ -16,6 +16,7 @@ use super::sender::{Algorithm, Sender, SenderConfig};
 use super::seq::SeqNum;
 use super::settings::Settings;
 use super::timers::Armed;
+use super::urgent::Urgent;
 use crate::ip::Route;
 use crate::socket::TcpState;
 use crate::stack::Context;

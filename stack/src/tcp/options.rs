@@ -48,11 +48,14 @@ impl Tcp {
         let settings = conn.map_or(&socket.settings, |conn| &conn.settings);
         Ok(match name {
             OptionName::Info => SocketOption::Info(Box::new(self.info(cx, socket))),
+            OptionName::AtUrgentMark => {
+                SocketOption::AtUrgentMark(conn.is_some_and(Connection::at_urgent_mark))
+            }
             OptionName::InQueue => match &socket.role {
                 Role::Listener(_) => return Err(Errno::EINVAL),
-                _ => SocketOption::InQueue(conn.map_or(0, |conn| conn.rcv.queue.readable())),
+                _ => SocketOption::InQueue(conn.map_or(0, |conn| conn.readable())),
             },
-            OptionName::OutQueue => SocketOption::OutQueue(conn.map_or(0, |conn| conn.send_queue.len())),
+            OptionName::OutQueue => SocketOption::OutQueue(conn.map_or(0, Connection::unacknowledged)),
             OptionName::OutQueueUnsent => {
                 SocketOption::OutQueueUnsent(conn.map_or(0, |conn| conn.unsent() as usize))
             }
@@ -140,6 +143,7 @@ fn set(settings: &mut Settings, option: SocketOption) -> Result<(), Errno> {
         }
         SocketOption::Broadcast(_)
         | SocketOption::Info(_)
+        | SocketOption::AtUrgentMark(_)
         | SocketOption::InQueue(_)
         | SocketOption::OutQueue(_)
         | SocketOption::OutQueueUnsent(_) => return Err(Errno::ENOPROTOOPT),

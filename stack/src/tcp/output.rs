@@ -130,8 +130,7 @@ impl Connection {
         if plan.kind == SendKind::New && !self.hold_back(now, &mut plan) {
             return None;
         }
-        let probe =
-            if plan.kind == SendKind::New { self.mtu_probe(now, &mut plan, link, config) } else { None };
+        let probe = if plan.kind == SendKind::New { self.mtu_probe(now, &mut plan, config) } else { None };
         if probe.is_none() && plan.payload() > self.sender.mss() && !self.link_segments(link) {
             // The room for a probe is for a probe alone: this link takes one segment a frame.
             (plan.len, plan.fin) = (self.sender.mss(), false);
@@ -250,14 +249,8 @@ impl Connection {
     }
 
     /// Turns the plan into a path MTU probe when one is due (RFC 4821): one segment that is larger than the known MTU.
-    fn mtu_probe(
-        &mut self,
-        now: Instant,
-        plan: &mut Plan,
-        link: LinkLimits,
-        config: &TcpConfig,
-    ) -> Option<u16> {
-        if !config.mtu_probing || plan.fin || link.tso_max > 0 && !link.tx_checksum {
+    fn mtu_probe(&mut self, now: Instant, plan: &mut Plan, config: &TcpConfig) -> Option<u16> {
+        if !config.mtu_probing || plan.fin {
             return None;
         }
         let mtu = self.probe_mtu(now)?;
@@ -270,14 +263,14 @@ impl Connection {
         Some(mtu)
     }
 
-    /// The payload of the largest frame: a super-frame where the link segments, else a segment; two, where a larger one
-    /// is to be probed.
+    /// The payload of the largest frame: a super-frame where the link segments, else a segment; as many as make the
+    /// largest probe, where one may be due.
     fn frame_payload_max(&self, link: LinkLimits) -> u32 {
         let (mss, largest) = (self.sender.mss(), self.super_frame_max(link));
         if self.link_segments(link) {
             largest / mss * mss
-        } else if self.probing.is_active() {
-            2 * mss
+        } else if let Some(mtu) = self.probing.largest() {
+            u32::from(mtu.saturating_sub(HEADERS_BYTES)).div_ceil(mss) * mss
         } else {
             mss
         }

@@ -35,10 +35,10 @@ pub(super) fn shared(server: impl Server + 'static) -> Shared {
 
 /// Adds what is to be compared.
 pub(super) fn add(rounds: &mut Rounds<'_>, settings: Settings) -> io::Result<()> {
-    if rounds.wants("bulk.offload") {
+    if rounds.wants_some_of("bulk.offload") {
         add_offload(rounds, settings)?;
     }
-    if rounds.wants("bulk.plain") || rounds.wants("bulk.napi") {
+    if rounds.wants_some_of("bulk.plain") || rounds.wants_some_of("bulk.napi") {
         add_plain(rounds, settings)?;
     }
     Ok(())

@@ -44,6 +44,11 @@ impl<'a> Rounds<'a> {
         self.only.is_none_or(|prefix| key.starts_with(prefix))
     }
 
+    /// Whether a scenario whose key begins with `group` may be wanted.
+    pub(super) fn wants_some_of(&self, group: &str) -> bool {
+        self.only.is_none_or(|prefix| group.starts_with(prefix) || prefix.starts_with(group))
+    }
+
     /// Adds somebody to be measured; `measure` gives a figure for each metric.
     pub(super) fn contender(
         &mut self,

@@ -32,6 +32,7 @@ pub(super) enum PeerListener {
 
 impl Peer {
     /// The machine whose tasks this peer's work runs as; the kernel has none, and borrows one.
+    #[cfg_attr(not(target_os = "linux"), allow(unused_variables))]
     pub(super) fn home(&self, otherwise: &Host) -> Host {
         match self {
             #[cfg(target_os = "linux")]

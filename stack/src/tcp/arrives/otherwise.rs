@@ -50,10 +50,9 @@ pub(crate) fn arrives(env: &mut Env<'_>, conn: &mut Connection, segment: Segment
 /// The sixth to eighth checks: the URG bit, the segment's text, the FIN bit.
 pub(super) fn text_and_fin(env: &mut Env<'_>, conn: &mut Connection, mut segment: Segment) -> Verdict {
     conn.counts.data_segments_in += u64::from(segment.wire_segments);
-    if segment.flags.urg() {
+    if conn.can_receive() {
         conn.urgent_arrives(&segment);
-    }
-    if !conn.can_receive() {
+    } else {
         // CLOSE-WAIT, CLOSING, LAST-ACK: "This should not occur since a FIN has been received from the remote side.
         // Ignore the segment text." What lies before RCV.NXT comes again because our ACK was lost: the FIN, above all. By
         // the first check it isn't acceptable, and answered; with Linux's left edge it may get this far.
