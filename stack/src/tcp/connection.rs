@@ -165,7 +165,7 @@ pub(crate) struct Timers {
     pub(crate) probes: u8,
     /// How often the time between probes was doubled: until the window opens, whether the peer answers or not.
     pub(crate) persist_backoff: u8,
-    /// When the first unanswered probe was sent.
+    /// When the first probe into this zero window was sent.
     pub(crate) probing_since: Instant,
     /// Keep-alive.
     pub(crate) keepalive: Instant,

@@ -103,7 +103,8 @@ impl Connection {
         if self.timers.probes >= max {
             return self.give_up();
         }
-        if self.timers.probes == 0 {
+        if self.timers.probing_since == Instant::FAR_FUTURE {
+            // A user's time-out runs for as long as the window stays closed, answers or not.
             self.timers.probing_since = now;
         }
         self.timers.probes += 1;

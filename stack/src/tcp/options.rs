@@ -201,7 +201,8 @@ impl Connection {
         match *option {
             // Turning these on (or the cork off) sends what they held back.
             SocketOption::NoDelay(true) => self.flags.push |= self.unsent() > 0,
-            SocketOption::Cork(false) => self.flags.push |= self.unsent() > 0,
+            // With Nagle's rule on, that decides about what the cork has held.
+            SocketOption::Cork(false) => self.flags.push |= self.settings.no_delay && self.unsent() > 0,
             SocketOption::KeepAlive(_) | SocketOption::KeepIdle(_) => self.restart_keepalive(cx.now),
             SocketOption::QuickAck(true) => {
                 self.ack.enter_quick();

@@ -16,8 +16,8 @@ use crate::time::{Duration, Instant};
 use crate::wire::tcp::{Flags, Header, PROTOCOL};
 use crate::wire::tcp_options::{SackBlocks, TcpOptions, Timestamps};
 
-/// How long a corked partial segment is held back (Linux's 200 ms).
-const CORK_MAX: Duration = Duration::from_millis(200);
+/// How long a corked partial segment is held back at least: it goes when the time-out would come (as in Linux).
+const CORK_MIN: Duration = Duration::from_millis(200);
 /// ECN-capable transport, ECT(0) (RFC 3168 section 5).
 const ECT0: u8 = 2;
 /// Payload slices that one super-frame may gather: as many as one `writev` takes with headers, by a wide margin.
@@ -127,7 +127,13 @@ impl Connection {
             self.start_persist(now);
             return None;
         };
-        if plan.kind == SendKind::New && !self.hold_back(now, &mut plan) {
+        if plan.kind == SendKind::New
+            && let Some(end) = self.pushes.record_end(plan.seq, plan.end())
+        {
+            // A record's end is a segment's end, and nothing that would have to wait for more.
+            plan.len = end.distance_from(plan.seq);
+            plan.fin = false;
+        } else if plan.kind == SendKind::New && !self.hold_back(now, &mut plan) {
             return None;
         }
         let probe = if plan.kind == SendKind::New { self.mtu_probe(now, &mut plan, config) } else { None };
@@ -164,7 +170,8 @@ impl Connection {
         }
         // PSH at the end of what was written (RFC 9293 section 3.9.1, SEND).
         let end = plan.seq + plan.payload();
-        let push = end == self.send_queue.end_seq() && !self.snd.more || self.pushes.within(plan.seq, end);
+        let at_end = end == self.send_queue.end_seq() && !self.pushes.open;
+        let push = at_end || self.pushes.within(plan.seq, end);
         if plan.payload() > 0 && push {
             flags |= Flags::PSH;
             riders.push = true;
@@ -222,8 +229,9 @@ impl Connection {
             // The peer's window cuts the segment short: wait for a better one, unless it is half of its largest.
             partial < self.snd.wnd_max / 2
         } else if self.settings.cork || self.snd.more {
-            if self.timers.cork == Instant::FAR_FUTURE {
-                self.timers.cork = now + CORK_MAX;
+            // With something in flight, its ACK asks again.
+            if self.timers.cork == Instant::FAR_FUTURE && !outstanding {
+                self.timers.cork = now + self.sender.rto().max(CORK_MIN);
             }
             true
         } else {

@@ -15,11 +15,15 @@ pub(crate) struct Pushes {
     /// Where the chunk begins that is being filled.
     chunk: SeqNum,
     marks: SmallVec<[SeqNum; 2]>,
+    /// Where records end (`MSG_EOR`): no segment holds bytes of both sides.
+    records: SmallVec<[SeqNum; 2]>,
+    /// The last write said that more will follow (`MSG_MORE`): its end is none.
+    pub(crate) open: bool,
 }
 
 impl Pushes {
     pub(crate) fn new(start: SeqNum) -> Pushes {
-        Pushes { last: start, chunk: start, marks: SmallVec::new() }
+        Pushes { last: start, chunk: start, marks: SmallVec::new(), records: SmallVec::new(), open: false }
     }
 
     /// The application has written up to `end`; everything before `start` was sent already if `sent_all`.
@@ -40,14 +44,28 @@ impl Pushes {
         self.last = end;
     }
 
+    /// What was written so far ends a record.
+    pub(crate) fn end_record(&mut self, end: SeqNum) {
+        if self.records.len() < MARKS_MAX {
+            self.records.push(end);
+        }
+    }
+
+    /// The first end of a record between `start` and `end`, if one lies there.
+    pub(crate) fn record_end(&self, start: SeqNum, end: SeqNum) -> Option<SeqNum> {
+        self.records.iter().copied().find(|record| record.after(start) && record.before(end))
+    }
+
     /// Whether a segment from `start` to `end` holds such a place, or ends there.
     pub(crate) fn within(&self, start: SeqNum, end: SeqNum) -> bool {
-        self.marks.iter().any(|mark| mark.after(start) && mark.at_or_before(end))
+        let inside = |mark: &SeqNum| mark.after(start) && mark.at_or_before(end);
+        self.marks.iter().any(inside) || self.records.iter().any(inside)
     }
 
     /// Everything before `una` is acknowledged.
     pub(crate) fn forget_before(&mut self, una: SeqNum) {
         self.marks.retain(|mark| mark.after(una));
+        self.records.retain(|record| record.after(una));
     }
 }
 

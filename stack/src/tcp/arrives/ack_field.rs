@@ -97,13 +97,15 @@ fn process(env: &mut Env<'_>, conn: &mut Connection, segment: &Segment, window_c
     if let Some(arrived) = out.mtu_probe {
         conn.probing.on_fate(arrived);
     }
+    // What was written with MSG_MORE waits for more until an ACK comes: then Nagle's rule decides about it, as in Linux.
+    conn.snd.more = false;
     if out.progress {
         conn.flags.confirmed = true;
     }
     // Any ACK answers a probe.
     conn.timers.probes = 0;
-    conn.timers.probing_since = Instant::FAR_FUTURE;
     if conn.snd.wnd > 0 {
+        conn.timers.probing_since = Instant::FAR_FUTURE;
         conn.timers.persist = Instant::FAR_FUTURE;
         conn.timers.persist_backoff = 0;
     } else if conn.timers.persist != Instant::FAR_FUTURE {

@@ -64,10 +64,11 @@ pub(super) fn text_and_fin(env: &mut Env<'_>, conn: &mut Connection, mut segment
         }
         return env.drop(DropReason::TcpAfterClose);
     }
-    if !segment.payload.is_empty() && conn.owner == Owner::Orphan {
+    let closed_both = conn.owner == Owner::Orphan || conn.read_shut && conn.state != TcpState::Established;
+    if !segment.payload.is_empty() && closed_both {
         // Data for a closed socket can't be delivered: say so (RFC 9293 section 3.6.1, as RFC 1122 section 4.2.2.13).
         if conn.rcv.next.before(segment.seq + segment.payload.len() as u32) {
-            conn.close_with(None);
+            conn.close_with((conn.owner != Owner::Orphan).then_some(Errno::ECONNRESET));
             env.cx.drop(DropReason::TcpAfterClose);
             return closed::reset(&segment, "data after close");
         }

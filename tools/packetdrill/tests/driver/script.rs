@@ -572,6 +572,7 @@ fn option(name: &str) -> (i32, i32) {
 fn message_flags(text: &str) -> i32 {
     let flags = text.split('|').map(|flag| match flag {
         "MORE" => libc::MSG_MORE,
+        "EOR" => libc::MSG_EOR,
         "OOB" => libc::MSG_OOB,
         "PEEK" => libc::MSG_PEEK,
         "DONTWAIT" => libc::MSG_DONTWAIT,

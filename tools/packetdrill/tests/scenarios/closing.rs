@@ -255,3 +255,30 @@ fn urgent_data() {
         ",
     );
 }
+
+#[test]
+fn data_after_both_directions_are_shut_resets() {
+    open(
+        "
+        +0 shutdown rdwr
+        +0 > F. 1:1 ack 1
+        +0 read 10 = 0
+        +.01 < . 1:1 ack 2 win 257
+        +.01 < P. 1:1001 ack 2 win 257
+        +0 > R 2:2
+        +0 get error = 104
+        ",
+    );
+}
+
+#[test]
+fn closing_before_the_answer_forgets_the_connection() {
+    run("
+        +0 connect = EINPROGRESS
+        +0 > S 0:0 <...>
+        +0 close
+        +.1 < S. 0:0 ack 1 win 5792 <mss 1460>
+        +0 > R 1:1
+        +3 quiet
+    ");
+}

@@ -146,14 +146,14 @@ fn nagle_lets_full_segments_go_and_a_tail_behind_them() {
 }
 
 #[test]
-fn cork_holds_for_200_ms() {
+fn cork_holds_until_the_time_out() {
     open(
         "
         +0 set cork 1
         +0 write 1600
         +0 > . 1:1001 ack 1
-        +.05 < . 1:1 ack 1001 win 257
-        +.15 > P. 1001:1601 ack 1
+        +.1 < . 1:1 ack 1001 win 257
+        +.3 > P. 1001:1601 ack 1
         +.05 < . 1:1 ack 1601 win 257
         +0 write 100
         +.05 set cork 0
@@ -163,12 +163,34 @@ fn cork_holds_for_200_ms() {
 }
 
 #[test]
-fn more_holds_like_a_cork() {
+fn more_holds_until_more_is_written_or_an_ack_comes() {
     open(
         "
         +0 send 100 MORE = 100
         +.05 write 100
         +0 > P. 1:201 ack 1
+        +.1 < . 1:1 ack 201 win 257
+        +0 send 1500 MORE = 1500
+        +0 > . 201:1201 ack 1
+        +.1 < . 1:1 ack 1201 win 257
+        +0 > . 1201:1701 ack 1
+        ",
+    );
+}
+
+#[test]
+fn records_are_never_joined() {
+    open(
+        "
+        +0 set nodelay 1
+        +0 write 10000
+        +0 > P. 1:10001 ack 1
+        +0 send 400 EOR = 400
+        +0 write 400
+        +0 write 400
+        +.1 < . 1:1 ack 10001 win 257
+        +0 > P. 10001:10401 ack 1
+        +0 > P. 10401:11201 ack 1
         ",
     );
 }

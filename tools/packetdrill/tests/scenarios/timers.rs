@@ -109,3 +109,24 @@ fn our_window_closes_and_opens_again() {
         +0 > . 1:1 ack 2921 win 4000
     ");
 }
+
+#[test]
+fn a_user_timeout_ends_a_closed_window() {
+    open(
+        "
+        +0 set user-timeout 3000
+        +0 write 24
+        +0 > P. 1:25 ack 1
+        +.1 < . 1:1 ack 25 win 0
+        +0 write 24
+        +.3 > . 24:24 ack 1
+        +.1 < . 1:1 ack 25 win 0
+        +.6 > . 24:24 ack 1
+        +.1 < . 1:1 ack 25 win 0
+        +1.2 > . 24:24 ack 1
+        +.9 poll = OUT
+        +.2 poll = IN|OUT|RDHUP|HUP|ERR
+        +0 write 24 = ETIMEDOUT
+        ",
+    );
+}
