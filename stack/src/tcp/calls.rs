@@ -268,9 +268,17 @@ impl Tcp {
         if count < data.len() {
             conn.flags.want_write = true;
         }
+        let start = conn.send_queue.end_seq();
+        let sent_all = conn.unsent() == 0;
         conn.send_queue.push(&data[..count], &mut self.pool);
+        let sizes = super::push::Sizes::new(conn.sender.mss(), conn.snd.wnd_max);
+        conn.pushes.on_write(start, conn.send_queue.end_seq(), sent_all, &sizes);
         cx.counters.bytes_copied += count as u64;
         conn.snd.more = flags.more;
+        conn.pushes.open = flags.more;
+        if flags.eor && count == data.len() {
+            conn.pushes.end_record(conn.send_queue.end_seq());
+        }
         if flags.oob && count == data.len() {
             // SND.UP: the byte behind the urgent one (RFC 6093).
             conn.urgent.send = Some(conn.send_queue.end_seq());
@@ -532,6 +540,7 @@ impl Connection {
             _ => {}
         }
         self.snd.more = false;
+        self.pushes.open = false;
     }
 
     fn readiness(&self, config: &super::TcpConfig) -> Readiness {

@@ -46,6 +46,7 @@ mod options;
 mod output;
 mod pool;
 mod ports;
+mod push;
 mod receive_queue;
 mod receiver;
 mod segment;

@@ -201,7 +201,8 @@ impl Connection {
         match *option {
             // Turning these on (or the cork off) sends what they held back.
             SocketOption::NoDelay(true) => self.flags.push |= self.unsent() > 0,
-            SocketOption::Cork(false) => self.flags.push |= self.unsent() > 0,
+            // With Nagle's rule on, that decides about what the cork has held.
+            SocketOption::Cork(false) => self.flags.push |= self.settings.no_delay && self.unsent() > 0,
             SocketOption::KeepAlive(_) | SocketOption::KeepIdle(_) => self.restart_keepalive(cx.now),
             SocketOption::QuickAck(true) => {
                 self.ack.enter_quick();
@@ -252,7 +253,7 @@ impl Connection {
         info.rcv_space = rcv_space as u32;
         info.snd_wnd = self.snd.wnd;
         info.rcv_wnd = self.rcv.window();
-        info.rcv_ssthresh = self.rcv.limit as u32;
+        info.rcv_ssthresh = self.rcv.ssthresh();
         info.bytes_acked = self.counts.bytes_acked;
         info.bytes_received = self.counts.bytes_received;
         info.bytes_sent = self.counts.bytes_sent;

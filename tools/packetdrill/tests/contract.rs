@@ -270,3 +270,13 @@ fn gather_scatter_and_messages() {
     assert_eq!(library.recvmsg(fd, &mut [0; 20]), Ok((20, Some(30))));
     assert_eq!(library.recvmsg(fd, &mut [0; 100]), Ok((30, Some(0))));
 }
+
+#[test]
+fn nonsense_for_memory_is_refused() {
+    let script = script::run(HANDSHAKE);
+    let library = script.library.clone();
+    for address in [1, 4_096, usize::MAX - 8] {
+        assert_eq!(library.write_from(script.fd, address, 100), Err(libc::EFAULT));
+    }
+    assert_eq!(library.write_from(script.fd, 1, 0), Ok(0));
+}

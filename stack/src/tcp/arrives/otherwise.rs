@@ -1,6 +1,6 @@
 //! SEGMENT ARRIVES in the states from SYN-RECEIVED on (RFC 9293 section 3.10.7.4), in the order of its checks.
 
-use super::{Env, Reset, Verdict, ack_field};
+use super::{Env, Reset, Verdict, ack_field, closed};
 use crate::frame::{AckWhy, DropReason, Outcome};
 use crate::socket::{Errno, SocketId, TcpState};
 use crate::tcp::connection::{Connection, INVALID_ANSWER_INTERVAL, Owner};
@@ -64,13 +64,13 @@ pub(super) fn text_and_fin(env: &mut Env<'_>, conn: &mut Connection, mut segment
         }
         return env.drop(DropReason::TcpAfterClose);
     }
-    if !segment.payload.is_empty() && conn.owner == Owner::Orphan {
+    let closed_both = conn.owner == Owner::Orphan || conn.read_shut && conn.state != TcpState::Established;
+    if !segment.payload.is_empty() && closed_both {
         // Data for a closed socket can't be delivered: say so (RFC 9293 section 3.6.1, as RFC 1122 section 4.2.2.13).
         if conn.rcv.next.before(segment.seq + segment.payload.len() as u32) {
-            let reset = Reset { seq: conn.snd_nxt(), ack: Some(conn.rcv.next), why: "data after close" };
-            conn.close_with(None);
+            conn.close_with((conn.owner != Owner::Orphan).then_some(Errno::ECONNRESET));
             env.cx.drop(DropReason::TcpAfterClose);
-            return Verdict { outcome: Outcome::Answered { with: "RST" }, reset: Some(reset) };
+            return closed::reset(&segment, "data after close");
         }
     }
     let fin = segment.flags.fin().then(|| segment.seq + segment.payload.len() as u32);

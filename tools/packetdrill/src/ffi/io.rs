@@ -154,11 +154,11 @@ unsafe fn receive_into(
 pub(super) extern "C" fn write(userdata: *mut c_void, fd: c_int, data: *const c_void, len: usize) -> ssize_t {
     let machine = machine(userdata);
     // SAFETY: `write`'s contract.
-    let data = unsafe { memory::bytes(data, len) };
-    answer(match machine.owns(fd) {
+    let data = unsafe { memory::doubtful_bytes(data, len) };
+    answer(data.and_then(|data| match machine.owns(fd) {
         true => machine.send(fd, data, Sending::default()),
         false => system::write(fd, data),
-    })
+    }))
 }
 
 pub(super) extern "C" fn writev(
@@ -174,7 +174,7 @@ pub(super) extern "C" fn writev(
             return answer(system::writev(fd, vectors, count));
         }
         memory::vectors(vectors, count as usize)
-            .and_then(|vectors| machine.send(fd, &memory::gather(vectors), Sending::default()))
+            .and_then(|vectors| machine.send(fd, &memory::gather(vectors)?, Sending::default()))
     })
 }
 
@@ -200,7 +200,7 @@ pub(super) extern "C" fn sendto(
     // SAFETY: `sendto`'s contract, throughout.
     answer(unsafe {
         sending(flags, address, address_len)
-            .and_then(|how| machine(userdata).send(fd, memory::bytes(data, len), how))
+            .and_then(|how| machine(userdata).send(fd, memory::doubtful_bytes(data, len)?, how))
     })
 }
 
@@ -215,7 +215,7 @@ pub(super) extern "C" fn sendmsg(
         let message = &*message;
         let how = sending(flags, message.msg_name.cast_const().cast(), message.msg_namelen);
         memory::vectors(message.msg_iov, message.msg_iovlen as usize)
-            .and_then(|vectors| machine(userdata).send(fd, &memory::gather(vectors), how?))
+            .and_then(|vectors| machine(userdata).send(fd, &memory::gather(vectors)?, how?))
     })
 }
 

@@ -30,6 +30,32 @@ pub(super) unsafe fn bytes<'a>(start: *const c_void, len: usize) -> &'a [u8] {
     unsafe { core::slice::from_raw_parts(start.cast(), len) }
 }
 
+/// Memory that scripts hand in to be read, which may be nonsense on purpose: looked at before it is touched. Errors: `EFAULT`.
+///
+/// # Safety
+///
+/// If the memory is there, it stays unchanged for the call.
+pub(super) unsafe fn doubtful_bytes<'a>(start: *const c_void, len: usize) -> Result<&'a [u8], i32> {
+    if len == 0 {
+        return Ok(&[]);
+    }
+    let last = (start as usize).checked_add(len - 1).ok_or(libc::EFAULT)?;
+    if !is_there(start as usize) || !is_there(last) {
+        return Err(libc::EFAULT);
+    }
+    // SAFETY: both ends can be read; what lies between is one buffer, by the caller's promise.
+    Ok(unsafe { bytes(start, len) })
+}
+
+/// Whether a byte of our own memory can be read, found out by letting the kernel try.
+fn is_there(address: usize) -> bool {
+    let mut byte = 0u8;
+    let here = iovec { iov_base: (&raw mut byte).cast(), iov_len: 1 };
+    let there = iovec { iov_base: address as *mut c_void, iov_len: 1 };
+    // SAFETY: the kernel checks the address that is read from, and writes one byte to a byte.
+    unsafe { libc::process_vm_readv(libc::getpid(), &here, 1, &there, 1, 0) == 1 }
+}
+
 /// Memory that may be written.
 ///
 /// # Safety
@@ -105,14 +131,18 @@ pub(super) unsafe fn vectors<'a>(start: *const iovec, count: usize) -> Result<&'
     Ok(unsafe { core::slice::from_raw_parts(start, count) })
 }
 
-/// What a gather list holds, in one piece.
+/// What a gather list holds, in one piece. Errors: `EFAULT`.
 ///
 /// # Safety
 ///
-/// Each vector's memory may be read.
-pub(super) unsafe fn gather(vectors: &[iovec]) -> Vec<u8> {
-    // SAFETY: the caller's promise.
-    vectors.iter().flat_map(|vector| unsafe { bytes(vector.iov_base, vector.iov_len) }).copied().collect()
+/// As [`doubtful_bytes`], for each vector.
+pub(super) unsafe fn gather(vectors: &[iovec]) -> Result<Vec<u8>, i32> {
+    let mut data = Vec::new();
+    for vector in vectors {
+        // SAFETY: the caller's promise.
+        data.extend_from_slice(unsafe { doubtful_bytes(vector.iov_base, vector.iov_len) }?);
+    }
+    Ok(data)
 }
 
 /// Spreads data over a scatter list.

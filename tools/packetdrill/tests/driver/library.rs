@@ -181,6 +181,11 @@ impl Library {
         self.call("write", &[fd as usize, data.as_ptr() as usize, data.len()])
     }
 
+    /// Writes from an address that may be nonsense.
+    pub fn write_from(&self, fd: c_int, address: usize, len: usize) -> Answer {
+        self.call("write", &[fd as usize, address, len])
+    }
+
     pub fn writev(&self, fd: c_int, first: &[u8], second: &[u8]) -> Answer {
         let vectors = [first, second]
             .map(|data| libc::iovec { iov_base: data.as_ptr().cast_mut().cast(), iov_len: data.len() });
