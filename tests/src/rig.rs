@@ -40,6 +40,8 @@ pub struct RigOptions {
     pub offload: bool,
     /// Probability that a frame is lost, each way.
     pub loss: f64,
+    /// Settings of the kernel's side that are not its default ones: names below `net.ipv4`, and values.
+    pub kernel: &'static [(&'static str, &'static str)],
 }
 
 /// A machine and the kernel, joined.
@@ -86,6 +88,10 @@ impl Rig {
     }
 
     fn set_up(options: RigOptions, file: PathBuf) -> Result<Rig, Box<dyn std::error::Error>> {
+        for (name, value) in options.kernel {
+            std::fs::write(format!("/proc/sys/net/ipv4/{name}"), value)
+                .map_err(|error| format!("{name}: {error}"))?;
+        }
         let mut bridge = Bridge::new("br0", &[cidr(KERNEL)])?;
         let tap = TapOptions { name: Some("tap0".into()), offload: options.offload, ..TapOptions::default() };
         let mut device = bridge.tap(tap)?;

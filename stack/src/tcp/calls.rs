@@ -1,6 +1,6 @@
 //! User calls (RFC 9293 sections 3.10.1 to 3.10.6), with the sockets' semantics where the RFC's and theirs differ.
 
-use super::connection::{Connection, Owner};
+use super::connection::{Connection, Owner, UNSENT_BYTES_MAX};
 use super::demux::{Slot, Tuple};
 use super::listener::Listener;
 use super::seq::SeqNum;
@@ -258,7 +258,7 @@ impl Tcp {
         }
         let room = conn.send_limit(&self.config).saturating_sub(conn.send_queue.len());
         let full = room == 0
-            || conn.unsent() >= conn.settings.not_sent_low_water
+            || conn.unsent() >= conn.unsent_max(UNSENT_BYTES_MAX)
             || self.memory > self.config.memory_max;
         if full && !data.is_empty() {
             conn.flags.want_write = true;
@@ -554,6 +554,6 @@ impl Connection {
     /// Linux's rule: writable when at least a third of the buffer is free, and little enough is unsent.
     pub(crate) fn is_writable(&self, config: &super::TcpConfig) -> bool {
         let limit = self.send_limit(config);
-        self.send_queue.len() <= limit - limit / 3 && self.unsent() < self.settings.not_sent_low_water
+        self.send_queue.len() <= limit - limit / 3 && self.unsent() < self.unsent_max(UNSENT_BYTES_MAX / 2)
     }
 }

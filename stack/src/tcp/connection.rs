@@ -259,6 +259,14 @@ impl Connection {
         self.send_queue.end_seq().signed_from(self.sender.nxt()).max(0) as u32
     }
 
+    /// Bytes that may wait unsent: what the application chose (`TCP_NOTSENT_LOWAT`), and `tuned` at most in a buffer
+    /// that tunes itself. That one has to hold all that is in flight; what it would hold beside that only grows old,
+    /// and leaves the cache before it is sent.
+    pub(crate) fn unsent_max(&self, tuned: u32) -> u32 {
+        let own_choice = if self.settings.send_buffer.is_some() { u32::MAX } else { tuned };
+        self.settings.not_sent_low_water.min(own_choice)
+    }
+
     /// Whether the states allow the application to send.
     pub(crate) fn can_send(&self) -> bool {
         matches!(self.state, TcpState::Established | TcpState::CloseWait) && !self.fin_queued
@@ -348,3 +356,6 @@ pub(crate) const TIMESTAMP_BYTES: u16 = 12;
 pub(crate) const MSS_MIN: u16 = 88;
 /// The segment size of a peer that announces none (RFC 9293 section 3.7.1, MUST-15), in bytes.
 pub(crate) const MSS_DEFAULT: u16 = 536;
+
+/// Bytes that may wait unsent in a send buffer that tunes itself: some bursts of super-frames.
+pub(crate) const UNSENT_BYTES_MAX: u32 = 256 << 10;

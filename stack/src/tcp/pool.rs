@@ -9,6 +9,9 @@ pub(crate) const CHUNK_BYTES: usize = 64 * 1024;
 /// Chunks that wait to be free again, at most; further ones are left to the allocator.
 const CHUNKS_MAX: usize = 64;
 
+/// Free chunks that are kept for the next burst.
+const CHUNKS_FREE_MAX: usize = 8;
+
 /// A pool of chunks. A chunk is free when all slices of it are gone; the oldest are looked at first.
 #[derive(Default)]
 pub(crate) struct ChunkPool {
@@ -20,11 +23,20 @@ impl ChunkPool {
     pub(crate) fn take(&mut self) -> BytesMut {
         if let Some(mut oldest) = self.waiting.pop_front() {
             if oldest.try_reclaim(CHUNK_BYTES) {
+                self.drop_surplus();
                 return oldest;
             }
             self.waiting.push_back(oldest);
         }
         BytesMut::with_capacity(CHUNK_BYTES)
+    }
+
+    /// Lets a chunk go when more are free than a burst needs. All that wait take their turn, so those that a busier
+    /// time left behind would only keep the others out of the cache.
+    fn drop_surplus(&mut self) {
+        if self.waiting.get_mut(CHUNKS_FREE_MAX).is_some_and(|chunk| chunk.try_reclaim(CHUNK_BYTES)) {
+            self.waiting.pop_front();
+        }
     }
 
     /// Takes back a chunk that [`ChunkPool::take`] gave; slices of it may still be in use.

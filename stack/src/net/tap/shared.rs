@@ -217,8 +217,8 @@ fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// What is sent between two looks at the devices: half of it fits into any recent core's own cache, beside the rest.
-const BURST_BYTES_MAX: u64 = 512 << 10;
+/// What is sent between two looks at the devices: that much fits into any recent core's own cache.
+const BURST_BYTES_MAX: u64 = 256 << 10;
 
 /// Shorter sleeps than this are not rounded up to milliseconds.
 const PRECISE_BELOW: Duration = Duration::from_millis(20);
