@@ -142,6 +142,10 @@ pub struct BenchArgs {
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
 
+    /// Draw the ratios as a chart to FILE.
+    #[arg(long, value_name = "FILE")]
+    pub svg: Option<PathBuf>,
+
     /// Where all that is random comes from.
     #[arg(long, value_name = "N", default_value = "1", value_parser = parse_seed)]
     pub seed: u64,
