@@ -29,6 +29,8 @@ use crate::Failure;
 use crate::cli::{DemoArgs, WorldChoice};
 use crate::ui::{self, Ui};
 use record::Record;
+#[cfg(target_os = "linux")]
+pub(crate) use record::open_named as open_capture;
 use stage::Report;
 
 /// What the worlds are called, in the last line as well.
