@@ -143,8 +143,8 @@ pub(super) struct Opened {
     pub(super) seconds: f64,
 }
 
-/// Opens connections one after the other from each of `clients` threads, each closed with a RST at once, so that no
-/// TIME-WAIT uses up the ports.
+/// Opens connections one after the other from each of `clients` threads. Each waits until the server has accepted and
+/// closed it, and then ends it with a RST, so that no TIME-WAIT uses up the ports.
 pub(super) fn open_many(to: SocketAddr, clients: usize, duration: Duration) -> io::Result<Opened> {
     let barrier = Barrier::new(clients);
     std::thread::scope(|scope| {
@@ -167,9 +167,13 @@ fn open_in_turn(to: SocketAddr, duration: Duration, barrier: &Barrier) -> io::Re
     let mut opened = Opened::default();
     while start.elapsed() < duration {
         match TcpStream::connect_timeout(&to, PATIENCE) {
-            Ok(stream) => {
+            Ok(mut stream) => {
                 rustix::net::sockopt::set_socket_linger(&stream, Some(Duration::ZERO))?;
-                opened.connections += 1;
+                match stream.read(&mut [0]) {
+                    Ok(_) => opened.connections += 1,
+                    Err(error) if is_refusal(&error) => opened.refused += 1,
+                    Err(error) => return Err(error),
+                }
             }
             Err(error) if is_refusal(&error) => opened.refused += 1,
             Err(error) => return Err(error),

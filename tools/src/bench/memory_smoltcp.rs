@@ -1,5 +1,6 @@
 //! Two machines of smoltcp in memory, for comparison: as [`super::memory`] has it for this stack.
 
+use super::cpu;
 use super::memory::CHUNK;
 use super::stage::{CLIENT, PORT, PREFIX_LEN, SERVER};
 use smoltcp::iface::{Config, Interface, SocketHandle, SocketSet};
@@ -40,7 +41,7 @@ fn transfer(buffer_len: usize, duration: Duration) -> io::Result<f64> {
         .connect(interface.context(), (SERVER, PORT), 40_000)
         .map_err(|error| failed(&error))?;
     let (chunk, mut buffer) = (vec![0x5a; CHUNK], vec![0; CHUNK]);
-    let start = Instant::now();
+    let (start, cpu) = (Instant::now(), cpu::thread_seconds());
     let mut bytes = 0;
     while start.elapsed() < duration {
         while client.socket().can_send() && client.socket().send_slice(&chunk).is_ok_and(|len| len > 0) {}
@@ -51,7 +52,7 @@ fn transfer(buffer_len: usize, duration: Duration) -> io::Result<f64> {
         }
         server.poll();
     }
-    Ok(bytes as f64 * 8.0 / start.elapsed().as_secs_f64() / 1e9)
+    Ok(bytes as f64 * 8.0 / (cpu::thread_seconds() - cpu) / 1e9)
 }
 
 struct Machine {
