@@ -37,12 +37,12 @@ became of them.";
 
 const BENCH_EXAMPLES: &str = "\
 Examples:
-  tapstack bench bulk                            one stream out and in, beside the kernel and smoltcp
-  tapstack bench loss --rounds 9                 streams over a wire that loses frames
-  tapstack bench --json bench.json               everything, as rows for a program
+  tapstack bench bulk                  a stream, beside kernel and smoltcp
+  tapstack bench loss --rounds 9       streams over a wire that loses frames
+  tapstack bench --json bench.json     everything, as rows for a program
 
-Each ratio compares medians of interleaved rounds: only figures of one run are comparable. A quiet machine with two
-cores or more gives steady ones.";
+Each ratio compares medians of interleaved rounds: only figures of one run
+are comparable. A quiet machine with two cores or more gives steady ones.";
 
 const DOCTOR_EXAMPLES: &str = "\
 Exit code 0 says that `tapstack demo --world tap` can run here, 1 that it
