@@ -21,7 +21,7 @@ proptest! {
     ) {
         let mss = 1_460;
         let mut receiver = Receiver::new(SeqNum::new(first), scale, limit, limit * 4);
-        receiver.advertise_syn(receiver.syn_window());
+        receiver.advertise_syn(receiver.syn_window(1_460));
         let mut edge = receiver.next + receiver.window();
         let mut buffer = vec![0; 40_000];
         for (what, size) in steps {
