@@ -338,8 +338,8 @@ impl Connection {
     /// The next hop can't be resolved: an opening connection fails at once, an open one tries again later.
     pub(crate) fn next_hop_fails(&mut self, now: Instant) {
         match self.state {
-            TcpState::SynSent => self.close_with(Some(Errno::EHOSTUNREACH)),
-            TcpState::SynReceived => self.handshake.due = false,
+            // Neither has sent anything that a timer would follow up; the peer's next SYN may find the next hop again.
+            TcpState::SynSent | TcpState::SynReceived => self.close_with(Some(Errno::EHOSTUNREACH)),
             _ => {
                 self.soft_error = Some(Errno::EHOSTUNREACH);
                 self.ack.now = None;

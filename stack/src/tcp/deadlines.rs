@@ -100,7 +100,10 @@ impl Connection {
     /// same number of tries as for retransmissions.
     fn persist_timed_out(&mut self, now: Instant, config: &TcpConfig) {
         let max = if self.owner == Owner::Orphan { config.orphan_retries } else { config.retries };
-        if self.timers.probes >= max {
+        // Nobody could take what is left of an orphan if it were given up: a peer that keeps its window closed for so long
+        // doesn't hold it for ever by answering (as in Linux).
+        let held_open = self.owner == Owner::Orphan && self.timers.persist_backoff >= max;
+        if self.timers.probes >= max || held_open {
             return self.give_up();
         }
         if self.timers.probing_since == Instant::FAR_FUTURE {

@@ -136,7 +136,9 @@ impl Receiver {
             bytes::Buf::advance(&mut data, known);
             return self.data(self.next, data);
         };
-        let inserted = self.queue.insert(offset, data, self.limit_max.max(self.limit) * 2);
+        // Twice the window, as each piece is charged for more than its bytes: tiny pieces don't get that far.
+        let early_max = 2 * self.limit.max(self.window() as usize);
+        let inserted = self.queue.insert(offset, data, early_max);
         match inserted {
             Inserted::InOrder { bytes, .. } => {
                 self.next += bytes as u32;

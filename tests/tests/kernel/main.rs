@@ -120,16 +120,26 @@ mod linux {
         test(name, needs, move || Rig::run(&file, &folder, options, body))
     }
 
-    /// Has tshark look at every capture that the tests have written.
+    /// Has tshark look at every capture that the tests have written, as many at once as there are processors.
     fn look_through(folder: &Path) -> Outcome {
         let files = std::fs::read_dir(folder)?.map(|entry| entry.map(|entry| entry.path()));
         let files: Vec<PathBuf> = files.collect::<Result<_, _>>()?;
-        for file in &files {
-            let wrong = tshark::wrong_packets(file)?;
-            ensure(wrong.is_empty(), || format!("{}:\n{}", file.display(), wrong.join("\n")))?;
-        }
+        let each = files.len().div_ceil(std::thread::available_parallelism().map_or(1, usize::from)).max(1);
+        let wrong = std::thread::scope(|scope| {
+            let look = |files: &[PathBuf]| files.iter().try_for_each(|file| look_at(file));
+            let threads: Vec<_> = files.chunks(each).map(|files| scope.spawn(move || look(files))).collect();
+            threads
+                .into_iter()
+                .filter_map(|thread| thread.join().expect("nothing panics").err())
+                .collect::<Vec<_>>()
+        });
         eprintln!("tshark has looked at {} captures", files.len());
-        Ok(())
+        ensure(wrong.is_empty(), || wrong.join("\n"))
+    }
+
+    fn look_at(file: &Path) -> Result<(), String> {
+        let wrong = tshark::wrong_packets(file)?;
+        if wrong.is_empty() { Ok(()) } else { Err(format!("{}:\n{}", file.display(), wrong.join("\n"))) }
     }
 
     fn nothing_is_left() -> Outcome {

@@ -1,4 +1,5 @@
 //! The library keeps packetdrill's contract: its 33 words, blocking calls in a second thread, the virtual clock.
+#![allow(clippy::unwrap_used, unreachable_pub)]
 
 mod driver;
 

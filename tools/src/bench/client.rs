@@ -2,7 +2,7 @@
 
 use super::cpu;
 use std::io::{self, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream, UdpSocket};
 use std::sync::Barrier;
 use std::time::{Duration, Instant};
 
@@ -143,8 +143,8 @@ pub(super) struct Opened {
     pub(super) seconds: f64,
 }
 
-/// Opens connections one after the other from each of `clients` threads, each closed with a RST at once, so that no
-/// TIME-WAIT uses up the ports.
+/// Opens connections one after the other from each of `clients` threads. Each waits until the server has accepted and
+/// closed it, and then ends it with a RST, so that no TIME-WAIT uses up the ports.
 pub(super) fn open_many(to: SocketAddr, clients: usize, duration: Duration) -> io::Result<Opened> {
     let barrier = Barrier::new(clients);
     std::thread::scope(|scope| {
@@ -167,9 +167,13 @@ fn open_in_turn(to: SocketAddr, duration: Duration, barrier: &Barrier) -> io::Re
     let mut opened = Opened::default();
     while start.elapsed() < duration {
         match TcpStream::connect_timeout(&to, PATIENCE) {
-            Ok(stream) => {
+            Ok(mut stream) => {
                 rustix::net::sockopt::set_socket_linger(&stream, Some(Duration::ZERO))?;
-                opened.connections += 1;
+                match stream.read(&mut [0]) {
+                    Ok(_) => opened.connections += 1,
+                    Err(error) if is_refusal(&error) => opened.refused += 1,
+                    Err(error) => return Err(error),
+                }
             }
             Err(error) if is_refusal(&error) => opened.refused += 1,
             Err(error) => return Err(error),
@@ -183,3 +187,69 @@ fn is_refusal(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionRefused, ConnectionReset, TimedOut};
     matches!(error.kind(), ConnectionRefused | ConnectionReset | TimedOut)
 }
+
+/// Bytes of a datagram that counts; shorter ones are signals.
+pub(super) const DATAGRAM_LEN: usize = 1400;
+/// No datagram for so long is the end of them.
+const SILENCE: Duration = Duration::from_millis(200);
+/// Signals that are sent before the server is taken for dead.
+const SIGNALS_MAX: usize = 20;
+
+/// Asks the server for datagrams; how many a second arrived.
+pub(super) fn count_datagrams(from: SocketAddr) -> io::Result<f64> {
+    let socket = udp_socket(from)?;
+    let mut buffer = vec![0; DATAGRAM_LEN + 1];
+    signal_until(&socket, &mut buffer)?;
+    let start = Instant::now();
+    let (mut count, mut last) = (1u64, start);
+    while socket.recv(&mut buffer).is_ok() {
+        count += 1;
+        // The clock is read now and then: it costs as much as a tenth of a datagram.
+        if count % 64 == 0 {
+            last = Instant::now();
+        }
+    }
+    Ok(count as f64 / (last - start).as_secs_f64())
+}
+
+/// Sends datagrams, then asks how many arrived; as many a second.
+pub(super) fn send_datagrams(to: SocketAddr, duration: Duration) -> io::Result<f64> {
+    let socket = udp_socket(to)?;
+    let datagram = vec![0x5a; DATAGRAM_LEN];
+    let start = Instant::now();
+    while start.elapsed() < duration {
+        for _ in 0..16 {
+            match socket.send(&datagram) {
+                // The device's queue is full: as good as lost.
+                Err(error) if error.raw_os_error() != Some(ENOBUFS) => return Err(error),
+                _ => {}
+            }
+        }
+    }
+    let seconds = start.elapsed().as_secs_f64();
+    let mut answer = [0; 8];
+    signal_until(&socket, &mut answer)?;
+    Ok(u64::from_be_bytes(answer) as f64 / seconds)
+}
+
+fn udp_socket(peer: SocketAddr) -> io::Result<UdpSocket> {
+    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
+    socket.connect(peer)?;
+    socket.set_read_timeout(Some(SILENCE))?;
+    Ok(socket)
+}
+
+/// Sends signals until something comes back.
+fn signal_until(socket: &UdpSocket, buffer: &mut [u8]) -> io::Result<()> {
+    for _ in 0..SIGNALS_MAX {
+        // Nobody listens yet where this is refused.
+        let _ = socket.send(&[0]);
+        if socket.recv(buffer).is_ok() {
+            return Ok(());
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    Err(io::ErrorKind::TimedOut.into())
+}
+
+const ENOBUFS: i32 = rustix::io::Errno::NOBUFS.raw_os_error();

@@ -10,10 +10,15 @@
 //! [`rounds`] measures each once a round and takes medians.
 
 mod bulk;
+mod chart;
 mod client;
+mod connections;
 mod cpu;
+mod idle;
 mod latency;
 mod loss;
+mod memory;
+mod memory_smoltcp;
 mod ours;
 mod relay;
 mod rounds;
@@ -23,12 +28,14 @@ mod smoltcp_device;
 mod smoltcp_server;
 mod stage;
 mod table;
+mod udp;
 
 use crate::cli::{BenchArgs, BenchPart};
 use crate::ui::Ui;
 use crate::{Failure, testbed};
 use clap::ValueEnum as _;
 use rounds::Rounds;
+use scenarios::SCENARIOS;
 use std::io;
 use std::time::Duration;
 
@@ -48,15 +55,27 @@ pub(crate) fn run(ui: &Ui, args: &BenchArgs) -> Result<(), Failure> {
     let mut rows = Vec::new();
     for &part in parts {
         let mut rounds = Rounds::new(args.only.as_deref());
+        if !SCENARIOS.iter().any(|scenario| scenario.part == part && rounds.wants(scenario.key)) {
+            continue;
+        }
         let name = part.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default();
         let failed = |error: io::Error| Failure::Failed(format!("{name}: {error}"));
         add(part, &mut rounds, settings).map_err(failed)?;
         rows.extend(rounds.run(ui, args.rounds).map_err(failed)?);
     }
+    if rows.is_empty() {
+        return Err(Failure::Misused(
+            "no scenario's key begins like that: see tapstack bench --help".to_owned(),
+        ));
+    }
     table::print(ui, &rows);
-    if let Some(file) = &args.json {
-        std::fs::write(file, table::to_json(&rows))
-            .map_err(|error| Failure::Failed(format!("can't write {}: {error}", file.display())))?;
+    for (file, text) in
+        [(&args.json, table::to_json as fn(&[table::Row]) -> String), (&args.svg, chart::to_svg)]
+    {
+        if let Some(file) = file {
+            std::fs::write(file, text(&rows))
+                .map_err(|error| Failure::Failed(format!("can't write {}: {error}", file.display())))?;
+        }
     }
     Ok(())
 }
@@ -66,6 +85,9 @@ fn add(part: BenchPart, rounds: &mut Rounds<'_>, settings: Settings) -> io::Resu
         BenchPart::Bulk => bulk::add(rounds, settings),
         BenchPart::Latency => latency::add(rounds, settings),
         BenchPart::Loss => loss::add(rounds, settings),
-        _ => Ok(()),
+        BenchPart::Connections => connections::add(rounds, settings),
+        BenchPart::Idle => idle::add(rounds, settings),
+        BenchPart::Memory => memory::add(rounds, settings),
+        BenchPart::Udp => udp::add(rounds, settings),
     }
 }

@@ -1,8 +1,8 @@
 //! This stack as a server, driven in each of the ways that it can be.
 
-use super::client::{READ_CHUNK, WRITE_CHUNK};
+use super::client::{DATAGRAM_LEN, READ_CHUNK, WRITE_CHUNK};
 use super::server::{Role, Server, at, ended_by_peer};
-use super::stage::{PREFIX_LEN, SERVER, TapStage};
+use super::stage::{PORT, PREFIX_LEN, SERVER, TapStage};
 use crate::testbed::NetNs;
 use std::future::{Future, poll_fn};
 use std::io;
@@ -14,7 +14,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::time::{Duration, Instant};
 use tapstack::device::Device;
 use tapstack::net::tap::{Machine, MachineConfig, RunningMachine};
-use tapstack::net::{Host, TcpListener, TcpStream};
+use tapstack::net::{Host, TcpListener, TcpStream, UdpSocket};
 use tapstack::socket::SocketOption;
 use tapstack::stack::{Cidr, Config, InterfaceConfig, MacAddr, Medium, Offloads};
 use tokio::sync::oneshot;
@@ -40,9 +40,38 @@ enum Driven {
 pub(super) struct OurServer {
     client_ns: Arc<NetNs>,
     driven: Driven,
+    /// Both ends of connections that do nothing.
+    idle: Vec<(std::net::TcpStream, TcpStream)>,
 }
 
 impl OurServer {
+    /// Has the client's kernel open connections that do nothing from then on.
+    pub(super) fn hold_idle(&mut self, count: usize) -> io::Result<()> {
+        raise_descriptor_limit()?;
+        let Driven::Loop(machine) = &self.driven else { return Err(io::ErrorKind::Unsupported.into()) };
+        let address = SocketAddr::from((SERVER, PORT + 1));
+        let listener = machine.host().tcp_listen(address)?;
+        let ns = &self.client_ns;
+        let (clients, servers) = std::thread::scope(|scope| {
+            let clients = scope.spawn(move || {
+                let connect = || (0..count).map(|_| std::net::TcpStream::connect(address)).collect();
+                ns.run(connect).map_err(io::Error::other)
+            });
+            let servers = machine.run(async {
+                let mut servers = Vec::with_capacity(count);
+                while servers.len() < count {
+                    servers.push(listener.accept().await?.0);
+                }
+                io::Result::Ok(servers)
+            });
+            let clients = clients.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            (clients, servers)
+        });
+        let clients: io::Result<Vec<std::net::TcpStream>> = clients?;
+        self.idle = clients?.into_iter().zip(servers??).collect();
+        Ok(())
+    }
+
     pub(super) fn new(stage: TapStage, drive: Drive) -> io::Result<OurServer> {
         let machine = machine(stage.device)?;
         let driven = match drive {
@@ -50,7 +79,7 @@ impl OurServer {
             Drive::Busy => Driven::Busy(machine),
             Drive::Threaded => Driven::Threaded(machine.spawn()?),
         };
-        Ok(OurServer { client_ns: stage.client_ns, driven })
+        Ok(OurServer { client_ns: stage.client_ns, driven, idle: Vec::new() })
     }
 
     pub(super) fn host(&self) -> Host {
@@ -81,14 +110,20 @@ impl Server for OurServer {
     }
 
     fn serve(&mut self, role: Role, client: &mut (dyn FnMut(SocketAddr) + Send)) -> io::Result<()> {
-        let listener = self.host().tcp_listen(at(SERVER))?;
+        let host = self.host();
+        let serving = async move {
+            if role.is_udp() {
+                return play_udp(&host.udp_bind(at(SERVER))?, role).await;
+            }
+            serve_all(&host.tcp_listen(at(SERVER))?, role).await
+        };
         let (done, finished) = oneshot::channel::<()>();
         std::thread::scope(|scope| {
             scope.spawn(move || {
                 client(at(SERVER));
                 drop(done);
             });
-            let serving = until(serve_all(&listener, role), finished);
+            let serving = until(serving, finished);
             match &self.driven {
                 Driven::Loop(machine) => machine.run(serving)?,
                 Driven::Busy(machine) => run_busily(machine, serving),
@@ -96,6 +131,14 @@ impl Server for OurServer {
             }
         })
     }
+}
+
+/// Lets this process have as many descriptors open as it may.
+fn raise_descriptor_limit() -> io::Result<()> {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    Ok(setrlimit(Resource::Nofile, limit)?)
 }
 
 /// Serves one connection after the other, for ever.
@@ -133,9 +176,33 @@ async fn play(stream: TcpStream, role: Role) -> io::Result<()> {
                 stream.write_all(&message).await?;
             }
         }
-        Role::Close => {}
+        // Closed when it is dropped; datagrams have no streams.
+        Role::Close { .. } | Role::UdpSource(_) | Role::UdpSink => {}
     }
     Ok(())
+}
+
+/// Serves datagrams for ever.
+async fn play_udp(socket: &UdpSocket, role: Role) -> io::Result<()> {
+    let (mut buffer, datagram) = (vec![0; DATAGRAM_LEN + 1], vec![0x5a; DATAGRAM_LEN]);
+    let mut count = 0u64;
+    loop {
+        let (len, peer) = socket.recv_from(&mut buffer).await?;
+        match role {
+            _ if len == DATAGRAM_LEN => count += 1,
+            Role::UdpSource(duration) => {
+                let start = Instant::now();
+                while start.elapsed() < duration {
+                    for _ in 0..16 {
+                        socket.send_to(&datagram, peer).await?;
+                    }
+                }
+            }
+            _ => {
+                socket.send_to(&count.to_be_bytes(), peer).await?;
+            }
+        }
+    }
 }
 
 /// Awaits `work` until the other end of `finished` is dropped.

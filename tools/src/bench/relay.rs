@@ -91,7 +91,6 @@ struct Direction {
     /// When the frame before has left the bottleneck.
     free_at: Instant,
     queue: VecDeque<(Instant, RxFrame)>,
-    /// Frames that arrived so far when the ones at the bottleneck's end left it.
     frame: TxFrame,
 }
 
@@ -161,7 +160,8 @@ impl Direction {
     }
 }
 
-fn clock() -> Instant {
+/// The monotonic clock, as the stack's machines read it.
+pub(super) fn clock() -> Instant {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
     Instant::from_nanos(time.tv_sec.unsigned_abs() * 1_000_000_000 + time.tv_nsec.unsigned_abs())
 }

@@ -1,11 +1,13 @@
 //! The side that is compared: a server that plays one role for each connection, whoever's TCP it runs on.
 
-use super::client::{READ_CHUNK, WRITE_CHUNK, read_whole, use_our_congestion_control, write_whole};
+use super::client::{
+    DATAGRAM_LEN, READ_CHUNK, WRITE_CHUNK, read_whole, use_our_congestion_control, write_whole,
+};
 use super::cpu;
 use super::stage::{KernelPair, PORT};
 use crate::testbed::NetNs;
 use std::io::{self, Read as _, Write as _};
-use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -25,7 +27,20 @@ pub(super) enum Role {
         spin: bool,
     },
     /// Closes at once.
-    Close,
+    Close {
+        /// Polls for connections without sleeping.
+        spin: bool,
+    },
+    /// Sends datagrams for so long to whoever asks.
+    UdpSource(Duration),
+    /// Counts datagrams, and tells the count to whoever asks.
+    UdpSink,
+}
+
+impl Role {
+    pub(super) fn is_udp(self) -> bool {
+        matches!(self, Role::UdpSource(_) | Role::UdpSink)
+    }
 }
 
 /// Somebody's TCP on the other end of a link from the kernel that the client runs on.
@@ -87,12 +102,21 @@ impl Server for KernelServer {
 
     fn serve(&mut self, role: Role, client: &mut (dyn FnMut(SocketAddr) + Send)) -> io::Result<()> {
         let address = self.address;
+        if role.is_udp() {
+            return self.serve_udp(role, client);
+        }
         let listener = self.ns.run(|| TcpListener::bind(address)).map_err(io::Error::other)??;
+        let spin = matches!(role, Role::Close { spin: true });
+        listener.set_nonblocking(spin)?;
         let stop = AtomicBool::new(false);
         std::thread::scope(|scope| {
             let server = scope.spawn(|| {
                 loop {
-                    let (stream, _) = listener.accept()?;
+                    let stream = match listener.accept() {
+                        Ok((stream, _)) => stream,
+                        Err(error) if spin && error.kind() == io::ErrorKind::WouldBlock => continue,
+                        Err(error) => return Err(error),
+                    };
                     if stop.load(Ordering::SeqCst) {
                         return Ok(());
                     }
@@ -107,6 +131,20 @@ impl Server for KernelServer {
             stop.store(true, Ordering::SeqCst);
             // The last connection is ours: it gets the server out of its accept.
             self.ns.run(|| TcpStream::connect(address)).map_err(io::Error::other)??;
+            server.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        })
+    }
+}
+
+impl KernelServer {
+    fn serve_udp(&mut self, role: Role, client: &mut (dyn FnMut(SocketAddr) + Send)) -> io::Result<()> {
+        let address = self.address;
+        let socket = self.ns.run(|| UdpSocket::bind(address)).map_err(io::Error::other)??;
+        let stop = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            let server = scope.spawn(|| play_udp(&socket, role, &stop));
+            client(address);
+            stop.store(true, Ordering::SeqCst);
             server.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
         })
     }
@@ -143,7 +181,38 @@ fn play(mut stream: TcpStream, role: Role) -> io::Result<()> {
                 write_whole(&mut stream, &message)?;
             }
         }
-        Role::Close => {}
+        // Closed when it is dropped; datagrams have no streams.
+        Role::Close { .. } | Role::UdpSource(_) | Role::UdpSink => {}
+    }
+    Ok(())
+}
+
+/// Serves datagrams until `stop` is set.
+fn play_udp(socket: &UdpSocket, role: Role, stop: &AtomicBool) -> io::Result<()> {
+    socket.set_read_timeout(Some(Duration::from_millis(20)))?;
+    let (mut buffer, datagram) = (vec![0; DATAGRAM_LEN + 1], vec![0x5a; DATAGRAM_LEN]);
+    let mut count = 0u64;
+    while !stop.load(Ordering::SeqCst) {
+        let (len, peer) = match socket.recv_from(&mut buffer) {
+            Ok(received) => received,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
+            Err(error) => return Err(error),
+        };
+        match role {
+            _ if len == DATAGRAM_LEN => count += 1,
+            Role::UdpSource(duration) => {
+                let start = Instant::now();
+                while start.elapsed() < duration {
+                    for _ in 0..16 {
+                        // A full device's queue is as good as a loss.
+                        let _ = socket.send_to(&datagram, peer);
+                    }
+                }
+            }
+            _ => {
+                socket.send_to(&count.to_be_bytes(), peer)?;
+            }
+        }
     }
     Ok(())
 }

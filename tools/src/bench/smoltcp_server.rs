@@ -72,7 +72,7 @@ impl<D: phy::Device> Server for SmoltcpServer<D> {
 
     fn serve(&mut self, role: Role, client: &mut (dyn FnMut(SocketAddr) + Send)) -> io::Result<()> {
         let (count, buffer_len) =
-            if matches!(role, Role::Close) { (LISTENERS, 2048) } else { (1, BUFFER_LEN) };
+            if matches!(role, Role::Close { .. }) { (LISTENERS, 2048) } else { (1, BUFFER_LEN) };
         let mut sockets = SocketSet::new(Vec::new());
         let mut connections: Vec<Connection> =
             (0..count).map(|_| Connection::new(&mut sockets, role, buffer_len)).collect();
@@ -122,7 +122,7 @@ impl Connection {
             Role::Sink => READ_CHUNK,
             Role::Source(_) => WRITE_CHUNK,
             Role::Echo { len, .. } => len,
-            Role::Close => 0,
+            Role::Close { .. } | Role::UdpSource(_) | Role::UdpSink => 0,
         };
         Connection { handle: sockets.add(socket), role, buffer: vec![0x5a; len], started: None }
     }
@@ -162,10 +162,11 @@ impl Connection {
                     worked |= socket.send_slice(&self.buffer).is_ok();
                 }
             }
-            Role::Close => {
+            Role::Close { .. } => {
                 socket.close();
                 return false;
             }
+            Role::UdpSource(_) | Role::UdpSink => {}
         }
         if peer_closed && socket.may_send() {
             socket.close();

@@ -4,11 +4,11 @@ use super::bulk::{self, Load, Tally};
 #[cfg(target_os = "linux")]
 use super::kernel::{Kernel, KernelListener};
 use super::progress::Progress;
-use super::web::{self, Response};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use tapstack::net::{Host, TcpListener};
 use tapstack::time::Duration;
+use tapstack_page::{self as web, Response};
 
 /// How long one side waits for the other's answer.
 pub(super) const PATIENCE: Duration = Duration::from_secs(10);

@@ -116,6 +116,10 @@ fn process(env: &mut Env<'_>, conn: &mut Connection, segment: &Segment, window_c
 
 /// "If (SND.WL1 < SEG.SEQ or (SND.WL1 = SEG.SEQ and SND.WL2 =< SEG.ACK)), set SND.WND": whether it changed.
 fn update_window(conn: &mut Connection, segment: &Segment) -> bool {
+    if segment.ack.before(conn.sender.una()) {
+        // "If the ACK is a duplicate (SEG.ACK =< SND.UNA), it can be ignored": its window counts from an older left edge.
+        return false;
+    }
     let window = u32::from(segment.window) << conn.snd.scale;
     let newer = conn.snd.wl1.before(segment.seq)
         || (conn.snd.wl1 == segment.seq && conn.snd.wl2.at_or_before(segment.ack));

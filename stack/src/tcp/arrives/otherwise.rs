@@ -16,7 +16,6 @@ pub(crate) fn arrives(env: &mut Env<'_>, conn: &mut Connection, segment: Segment
     if let Some(verdict) = check_sequence(env, conn, &segment) {
         return verdict;
     }
-    update_recent(env, conn, &segment);
     // Second, check the RST bit.
     if segment.flags.rst() {
         return reset(env, conn, &segment);
@@ -40,6 +39,7 @@ pub(crate) fn arrives(env: &mut Env<'_>, conn: &mut Connection, segment: Segment
     if let Some(verdict) = ack_field::check(env, conn, &segment) {
         return verdict;
     }
+    update_recent(env, conn, &segment);
     ecn(conn, &segment);
     if segment.payload.is_empty() && !segment.flags.fin() && !segment.flags.urg() {
         return delivered(conn).into();
@@ -90,7 +90,7 @@ pub(super) fn text_and_fin(env: &mut Env<'_>, conn: &mut Connection, mut segment
         _ => conn.rcv.fin_reached(),
     };
     if fin_reached {
-        fin_in_order(env, conn);
+        fin_in_order(conn);
     }
     outcome.into()
 }
@@ -158,7 +158,7 @@ fn text(
 }
 
 /// Eighth, check the FIN bit: the peer's FIN is in order.
-fn fin_in_order(env: &mut Env<'_>, conn: &mut Connection) {
+fn fin_in_order(conn: &mut Connection) {
     conn.ack.at_once(AckWhy::Fin);
     conn.flags.wake = true;
     conn.rcv.queue.forget_early();
@@ -173,7 +173,6 @@ fn fin_in_order(env: &mut Env<'_>, conn: &mut Connection) {
         }
         _ => {}
     }
-    let _ = env;
 }
 
 /// PAWS: RFC 7323 section 5.3, R1. A timestamp older than TS.Recent belongs to an old duplicate.
@@ -185,7 +184,10 @@ fn check_paws(env: &mut Env<'_>, conn: &mut Connection, segment: &Segment) -> Op
     if !older || outdated || segment.flags.rst() {
         return None;
     }
-    report_duplicate(env, conn, segment, segment.end());
+    // What lies ahead is dropped and may never have been here: to report it would be to SACK it.
+    if segment.seq.before(conn.rcv.next) {
+        report_duplicate(env, conn, segment, segment.end());
+    }
     answer_invalid(env, conn, AckWhy::Unacceptable);
     Some(env.drop(DropReason::TcpPaws))
 }
@@ -225,7 +227,8 @@ fn check_sequence(env: &mut Env<'_>, conn: &mut Connection, segment: &Segment) -
     Some(env.drop(DropReason::TcpOutOfWindow))
 }
 
-/// TS.Recent: RFC 7323 section 4.3, (2): a segment that is acceptable, not older, and spans the last ACK sent.
+/// TS.Recent: RFC 7323 section 4.3, (2): a segment that is acceptable, not older, and spans the last ACK sent. Only behind
+/// the check of the ACK field: who has guessed a sequence number alone could else make PAWS refuse the peer.
 fn update_recent(env: &mut Env<'_>, conn: &mut Connection, segment: &Segment) {
     if let Some(timestamps) = segment.options.timestamps.filter(|_| conn.timestamps.enabled)
         && segment.seq.at_or_before(conn.rcv.window_update)

@@ -1,5 +1,6 @@
 //! TCP's tests: scripts of segments, calls and times, by subject.
 
+mod attacks;
 mod conformance;
 mod handshake;
 mod requirements;

@@ -36,6 +36,8 @@ pub(super) struct Script {
     pub(super) window: u16,
     /// The peer puts timestamps on what it sends, with this offset to the clock in milliseconds.
     pub(super) timestamps: Option<u32>,
+    /// What acknowledgements of the peer's are relative to, where it isn't our first initial sequence number.
+    pub(super) ack_base: Option<u32>,
     /// The packet that came out last.
     pub(super) last_packet: Vec<u8>,
 }
@@ -84,6 +86,7 @@ impl Script {
             last_value: 0,
             window: 65_535,
             timestamps: None,
+            ack_base: None,
             last_packet: Vec::new(),
         }
     }
@@ -279,7 +282,8 @@ impl Script {
             match word {
                 "ack" => {
                     let ack: i64 = words.next().unwrap().parse().unwrap();
-                    header.ack = self.iss.unwrap_or(0).wrapping_add(ack as u32);
+                    let base = self.ack_base.or(self.iss).unwrap_or(0);
+                    header.ack = base.wrapping_add(ack as u32);
                 }
                 "win" => header.window = words.next().unwrap().parse().unwrap(),
                 "urg" => header.urgent = words.next().unwrap().parse().unwrap(),

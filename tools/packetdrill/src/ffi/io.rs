@@ -1,4 +1,6 @@
 //! Reading and writing, in all of the ways that sockets know.
+// The lengths in C's structures have other types with other C libraries.
+#![allow(clippy::unnecessary_cast)]
 
 use super::{answer, machine, memory, system};
 use crate::calls::{Received, Receiving, Sending};

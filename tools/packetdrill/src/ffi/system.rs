@@ -26,6 +26,7 @@ pub(super) fn read(fd: c_int, buffer: &mut [u8], offset: Option<off_t>) -> Resul
     let (start, len) = (buffer.as_mut_ptr().cast::<c_void>(), buffer.len());
     // SAFETY: the pointer and the length are one slice's.
     checked(match offset {
+        // SAFETY: as above.
         Some(at) => unsafe { libc::pread(fd, start, len, at) },
         // SAFETY: as above.
         None => unsafe { libc::read(fd, start, len) },

@@ -1,0 +1,64 @@
+//! `bench connections`: how many connections a second can be opened and closed, from one client and from many.
+
+use super::Settings;
+use super::bulk::{Shared, shared};
+use super::client;
+use super::ours::{Drive, OurServer};
+use super::rounds::{ContenderId, Rounds};
+use super::server::{KernelServer, Role, Server, measure};
+use super::smoltcp_server::SmoltcpServer;
+use super::stage;
+use super::table::{Better, Metric};
+use std::io;
+use std::rc::Rc;
+use tapstack::device::TapOptions;
+
+const METRICS: &[Metric] = &[
+    Metric { name: "rate", unit: "1/s", better: Better::Higher },
+    Metric { name: "refused", unit: "share", better: Better::Lower },
+];
+
+/// Adds what is to be compared.
+pub(super) fn add(rounds: &mut Rounds<'_>, settings: Settings) -> io::Result<()> {
+    let tap = || stage::tap(TapOptions { offload: true, ..TapOptions::default() });
+    let ours = shared(OurServer::new(tap()?, Drive::Loop)?);
+    let busy = shared(OurServer::new(tap()?, Drive::Busy)?);
+    let kernel = shared(KernelServer::new(stage::veth(true)?));
+    let smoltcp = shared(SmoltcpServer::offload()?);
+    for (clients, block, spinning) in
+        [(1, "connections.1", "connections.busy.1"), (32, "connections.32", "connections.busy.32")]
+    {
+        let mut rate = |name: &str, server: &Shared, spin| {
+            let name = format!("connections {clients} {name}{}", if spin { ", busy" } else { "" });
+            contender(rounds, settings, name, server, clients, spin)
+        };
+        let (ours, busy) = (rate("tapstack", &ours, false), rate("tapstack", &busy, true));
+        let (kernel, kernel_busy) = (rate("kernel", &kernel, false), rate("kernel", &kernel, true));
+        let smoltcp = rate("smoltcp-offload", &smoltcp, false);
+        rounds.compare(block, ("tapstack", ours), ("kernel", kernel));
+        rounds.compare(block, ("tapstack", ours), ("smoltcp-offload", smoltcp));
+        rounds.compare(spinning, ("tapstack", busy), ("kernel", kernel_busy));
+    }
+    Ok(())
+}
+
+fn contender(
+    rounds: &mut Rounds<'_>,
+    settings: Settings,
+    name: String,
+    server: &Shared,
+    clients: usize,
+    spin: bool,
+) -> ContenderId {
+    let server = Rc::clone(server);
+    rounds.contender(name, METRICS, move || open(&mut *server.borrow_mut(), clients, spin, settings))
+}
+
+fn open(server: &mut dyn Server, clients: usize, spin: bool, settings: Settings) -> io::Result<Vec<f64>> {
+    let opened = measure(server, Role::Close { spin }, |address| {
+        client::open_many(address, clients, settings.duration).map(|opened| (opened, 0.0))
+    })?
+    .result;
+    let tried = opened.connections + opened.refused;
+    Ok(vec![opened.connections as f64 / opened.seconds, opened.refused as f64 / tried.max(1) as f64])
+}
