@@ -14,7 +14,7 @@ fn passive_open_answers_options_in_linux_order() {
     let listener = t.listener(8);
     t.inject("S 0 <mss 1000,sackOK,TS 77 0,wscale 7>");
     let synack = t.pull().unwrap();
-    assert!(synack.starts_with("S. 0 ack 1 win 65535 <mss 1460,sackOK,TS "), "{synack}");
+    assert!(synack.starts_with("S. 0 ack 1 win 65160 <mss 1460,sackOK,TS "), "{synack}");
     assert!(synack.ends_with(" 77,wscale 11>"), "{synack}");
     assert_eq!(t.stack.accept(t.now, listener), Err(Errno::EAGAIN));
     t.inject(". 1 ack 1 <TS 78 last>");
@@ -32,7 +32,7 @@ fn active_open() {
     let mut t = Script::new();
     let socket = t.connecting();
     let syn = t.pull().unwrap();
-    assert!(syn.starts_with("S 0 win 65535 <mss 1460,sackOK,TS ") && syn.ends_with(" 0,wscale 11>"), "{syn}");
+    assert!(syn.starts_with("S 0 win 64240 <mss 1460,sackOK,TS ") && syn.ends_with(" 0,wscale 11>"), "{syn}");
     assert_eq!(t.state(socket), TcpState::SynSent);
     t.inject("S. 0 ack 1 <mss 1400,sackOK,TS 9 last,wscale 3>");
     t.expect(". 1 ack 1");

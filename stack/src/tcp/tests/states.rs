@@ -97,7 +97,8 @@ fn data_after_close_resets() {
     t.stack.close(t.now, socket).unwrap();
     t.expect("F. 1 ack 1");
     t.inject("P. 1:11 ack 2");
-    t.expect("R. 2 ack 1");
+    // RFC 9293 section 3.10.7.1: <SEQ=SEG.ACK><CTL=RST>.
+    t.expect("R 2");
 }
 
 #[test]
@@ -175,6 +176,8 @@ fn keep_alive_probes_and_gives_up() {
     assert_eq!(waited.as_secs(), 10);
     let (waited, _) = t.wait_for_segment(Duration::from_secs(60)).unwrap();
     assert_eq!(waited.as_secs(), 3);
+    let (waited, reset) = t.wait_for_segment(Duration::from_secs(60)).unwrap();
+    assert_eq!((waited.as_secs(), reset.starts_with("R. 1 ack 1")), (3, true), "{reset}");
     assert_eq!(t.wait_for_segment(Duration::from_secs(60)), None);
     assert_eq!(t.recv(socket, 1), Err(Errno::ETIMEDOUT));
 }
