@@ -7,7 +7,7 @@
 //!
 //! | room | holds |
 //! |---|---|
-//! | [`net`] | what apps use: `Host`, async streams, listeners and datagrams; the TAP run loop |
+//! | [`net`] | what apps use: `Host`, streams, listeners and datagrams, async and blocking; the TAP run loop |
 //! | [`sim`] | the simulated world: machines, links, and an executor whose clock jumps |
 //! | [`socket`] | BSD socket semantics: handles, options, readiness, errors named as errno names them |
 //! | [`tcp`], [`udp`], [`icmp`] | the transports, and the messages about them |

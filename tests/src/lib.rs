@@ -2,6 +2,7 @@
 
 pub mod block_on;
 pub mod dissect;
+pub mod fuzz;
 pub mod http;
 #[cfg(target_os = "linux")]
 pub mod rig;

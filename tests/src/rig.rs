@@ -11,7 +11,7 @@ use crate::skips::{Outcome, ensure};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tapstack::capture::{Capture, CaptureOptions};
 use tapstack::device::{ImpairedLink, Impairment, TapOptions, impair};
 use tapstack::frame::DropReason;
@@ -40,6 +40,8 @@ pub struct RigOptions {
     pub offload: bool,
     /// Probability that a frame is lost, each way.
     pub loss: f64,
+    /// Settings of the kernel's side that are not its default ones: names below `net.ipv4`, and values.
+    pub kernel: &'static [(&'static str, &'static str)],
 }
 
 /// A machine and the kernel, joined.
@@ -86,6 +88,10 @@ impl Rig {
     }
 
     fn set_up(options: RigOptions, file: PathBuf) -> Result<Rig, Box<dyn std::error::Error>> {
+        for (name, value) in options.kernel {
+            std::fs::write(format!("/proc/sys/net/ipv4/{name}"), value)
+                .map_err(|error| format!("{name}: {error}"))?;
+        }
         let mut bridge = Bridge::new("br0", &[cidr(KERNEL)])?;
         let tap = TapOptions { name: Some("tap0".into()), offload: options.offload, ..TapOptions::default() };
         let mut device = bridge.tap(tap)?;
@@ -165,10 +171,16 @@ fn cidr(address: Ipv4Addr) -> Cidr {
     Cidr { address, prefix_len: 24 }
 }
 
-/// The machine's TAP goes with the machine.
+/// The machine's TAP goes with the machine; or a moment later, where another test's thread was just starting a program:
+/// its child has all descriptors until it executes that.
 fn only_the_bridge_is_left() -> Outcome {
-    let devices = std::fs::read_to_string("/proc/thread-self/net/dev")?;
-    let names: Vec<&str> =
-        devices.lines().filter_map(|line| line.split_once(':')).map(|(name, _)| name.trim()).collect();
-    ensure(!names.iter().any(|name| name.starts_with("tap")), || format!("interfaces are left: {names:?}"))
+    let until = Instant::now() + Duration::from_secs(10);
+    loop {
+        let devices = std::fs::read_to_string("/proc/thread-self/net/dev")?;
+        if !devices.lines().any(|line| line.trim_start().starts_with("tap")) {
+            return Ok(());
+        }
+        ensure(Instant::now() < until, || format!("the TAP is still there:\n{devices}"))?;
+        std::thread::sleep(Duration::from_millis(5));
+    }
 }

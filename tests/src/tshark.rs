@@ -14,14 +14,16 @@ const SENT: &str = "frame.packet_flags_direction == 2";
 const PREFERENCES: [&str; 6] =
     ["-o", "ip.check_checksum:TRUE", "-o", "tcp.check_checksum:TRUE", "-o", "udp.check_checksum:TRUE"];
 
-/// ICMP errors quote what they are about as it came in; in an offload capture, with its partial checksum.
-const QUOTES_PARTIAL: &str = "icmp.type == 3 && icmp.checksum.status == \"Good\" && !_ws.malformed";
+/// ICMP errors quote the start of what they are about, as it came in. tshark takes a quote that ends early for a whole
+/// segment, and in a capture of an offload device a quoted checksum may be a partial one; so of a quote's transport
+/// nothing can be said. Everything around it has to be right.
+const QUOTES: &str = "icmp.type in {3, 11, 12} && icmp.checksum.status == \"Good\" && !_ws.malformed && \
+                      !(ip.checksum.status == \"Bad\")";
 
-/// The lines that tshark prints about sent packets with something wrong. Quotes of partial checksums in captures of
-/// offload devices are exempt. Errors: tshark could not be run, or could not read the file.
-pub fn wrong_packets(capture: &Path, offload: bool) -> Result<Vec<String>, String> {
-    let exempt = if offload { format!(" && !({QUOTES_PARTIAL})") } else { String::new() };
-    list(capture, &format!("({SENT}) && ({WRONG}){exempt}"))
+/// The lines that tshark prints about sent packets with something wrong. Errors: tshark could not be run, or could not
+/// read the file.
+pub fn wrong_packets(capture: &Path) -> Result<Vec<String>, String> {
+    list(capture, &format!("({SENT}) && ({WRONG}) && !({QUOTES})"))
 }
 
 /// How many sent packets tshark finds whose checksum (IP and, by the wanted protocol, that as well) it has verified:

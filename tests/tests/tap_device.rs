@@ -3,7 +3,7 @@
 //! Everything happens in network namespaces of this process. Where they or /dev/net/tun can't be had, every test is
 //! shown as ignored, with the reason.
 
-use libtest_mimic::{Arguments, Failed, Trial};
+use libtest_mimic::{Arguments, Failed};
 use std::io::Write;
 use std::net::{Ipv4Addr, TcpStream, UdpSocket};
 use std::time::{Duration, Instant as Clock};
@@ -11,7 +11,8 @@ use tapstack::Instant;
 use tapstack::device::{Device, Tap, TapError, TapOptions};
 use tapstack::frame::{Cause, Gso, GsoKind, RxChecksum, RxFrame, TxChecksum, TxFrame};
 use tapstack::stack::{Cidr, MacAddr};
-use tapstack_cli::testbed::{self, Bridge, Entered, NetNs, Netlink, Route};
+use tapstack_cli::testbed::{self, Bridge, NetNs, Netlink, Route};
+use tapstack_tests::skips;
 
 /// A test's name and body.
 type Test = (&'static str, fn() -> Result<(), Failed>);
@@ -34,20 +35,9 @@ const TESTS: [Test; 14] = [
 ];
 
 fn main() {
-    let args = Arguments::from_args();
-    let reason = match testbed::available() {
-        Ok(()) => match testbed::enter() {
-            Ok(Entered::Inside) => None,
-            Ok(Entered::Done(status)) => std::process::exit(status.code().unwrap_or(1)),
-            Err(error) => Some(error.to_string()),
-        },
-        Err(why) => Some(why.to_string()),
-    };
-    if let Some(reason) = &reason {
-        eprintln!("SKIPPED: {reason}");
-    }
-    let trial = |&(name, test): &Test| Trial::test(name, test).with_ignored_flag(reason.is_some());
-    libtest_mimic::run(&args, TESTS.iter().map(trial).collect()).exit();
+    let tap = skips::enter_testbed();
+    let trial = |&(name, body): &Test| skips::test(name, [tap.clone()], body);
+    libtest_mimic::run(&Arguments::from_args(), TESTS.iter().map(trial).collect()).exit();
 }
 
 /// Runs a test's body in a network namespace of its own, so that tests can run side by side.

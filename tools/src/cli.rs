@@ -1,5 +1,7 @@
 //! The command line: what can be asked for, its help, and its mistakes in one clear line.
 
+#[cfg(target_os = "linux")]
+use crate::{control::args as control, up::args as up};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{ArgAction, Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 use std::ffi::OsString;
@@ -9,6 +11,7 @@ const EXAMPLES: &str = "\
 Examples:
   tapstack demo                real machines on virtual interfaces, in seconds
   tapstack demo --world sim    the same on a virtual clock, without privileges
+  tapstack up                  a machine to live with, until Ctrl-C
   tapstack doctor              what this machine allows, and what mends a lack
 
 Exit codes: 0 all held, 1 something did not, 2 wrong usage, 130 after Ctrl-C.";
@@ -75,6 +78,34 @@ pub enum Command {
     #[cfg(target_os = "linux")]
     #[command(after_help = BENCH_EXAMPLES)]
     Bench(BenchArgs),
+    /// Keep a machine up on a TAP: web page, files, echo and the like, until Ctrl-C.
+    #[cfg(target_os = "linux")]
+    #[command(after_help = up::UP_EXAMPLES)]
+    Up(Box<up::UpArgs>),
+    /// Ping from a machine that is up.
+    #[cfg(target_os = "linux")]
+    #[command(after_help = control::PING_EXAMPLES)]
+    Ping(control::PingArgs),
+    /// Join standard input and output to a connection of a machine that is up.
+    #[cfg(target_os = "linux")]
+    #[command(after_help = control::NC_EXAMPLES)]
+    Nc(control::NcArgs),
+    /// Find the way from a machine that is up to an address, hop by hop.
+    #[cfg(target_os = "linux")]
+    #[command(after_help = control::TRACEROUTE_EXAMPLES)]
+    Traceroute(control::TracerouteArgs),
+    /// Show or empty the neighbour cache of a machine that is up.
+    #[cfg(target_os = "linux")]
+    #[command(after_help = control::ARP_EXAMPLES)]
+    Arp(control::ArpArgs),
+    /// Show or change the routing table of a machine that is up.
+    #[cfg(target_os = "linux")]
+    #[command(after_help = control::ROUTE_EXAMPLES)]
+    Route(control::RouteArgs),
+    /// Show the sockets, connections and counters of a machine that is up.
+    #[cfg(target_os = "linux")]
+    #[command(after_help = control::SS_EXAMPLES)]
+    Ss(control::SsArgs),
     /// Show what this machine allows (TAP, namespaces, Wireshark…) and what mends each lack.
     #[command(after_help = DOCTOR_EXAMPLES)]
     Doctor,
@@ -291,7 +322,17 @@ mod tests {
     #[test]
     fn every_example_in_the_help_is_a_command_line_that_works() {
         let mut seen = 0;
-        for text in [EXAMPLES, DEMO_EXAMPLES, EXPLAIN_EXAMPLES, BENCH_EXAMPLES, DOCTOR_EXAMPLES] {
+        let live = [
+            up::UP_EXAMPLES,
+            control::PING_EXAMPLES,
+            control::NC_EXAMPLES,
+            control::TRACEROUTE_EXAMPLES,
+            control::ARP_EXAMPLES,
+            control::ROUTE_EXAMPLES,
+            control::SS_EXAMPLES,
+        ];
+        let all = [EXAMPLES, DEMO_EXAMPLES, EXPLAIN_EXAMPLES, BENCH_EXAMPLES, DOCTOR_EXAMPLES];
+        for text in all.into_iter().chain(live) {
             assert!(text.lines().all(|line| line.len() < 80), "the help is wider than a terminal: {text}");
             for example in text.lines().filter_map(|line| line.strip_prefix("  tapstack ")) {
                 let command =

@@ -9,6 +9,8 @@
 #[cfg(target_os = "linux")]
 mod bench;
 pub mod cli;
+#[cfg(target_os = "linux")]
+pub mod control;
 mod demo;
 pub mod doctor;
 pub mod explain;
@@ -17,6 +19,8 @@ mod read_out;
 #[cfg(target_os = "linux")]
 pub mod testbed;
 pub mod ui;
+#[cfg(target_os = "linux")]
+pub mod up;
 
 pub use failure::Failure;
 
@@ -37,13 +41,26 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     start_log(cli.verbose);
     let ui = Ui::new(cli.quiet);
+    #[cfg(target_os = "linux")]
+    if let Some(result) = control::run(&ui, &cli.command) {
+        return exit(result);
+    }
     let result = match cli.command {
         Command::Demo(args) => demo::run(&ui, &args),
         Command::Explain(args) => read_out::run(&ui, &args),
         #[cfg(target_os = "linux")]
         Command::Bench(args) => bench::run(&ui, &args),
+        #[cfg(target_os = "linux")]
+        Command::Up(args) => up::run(&ui, &args),
         Command::Doctor => doctor::run(&ui),
+        #[cfg(target_os = "linux")]
+        _ => Ok(()),
     };
+    exit(result)
+}
+
+/// Says what went wrong, if something did, and gives the exit code for it.
+fn exit(result: Result<(), Failure>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {

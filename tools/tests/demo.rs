@@ -1,41 +1,31 @@
 //! The demo in both worlds, as a newcomer runs it: what it says, what it leaves, and what Ctrl-C does to it.
 
-use libtest_mimic::{Arguments, Failed, Trial};
+use libtest_mimic::{Arguments, Failed};
 use std::io::Read as _;
-use std::os::unix::fs::MetadataExt as _;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
-
-/// What a test wants of the machine, or the reason why it can't have it.
-type Want = Result<(), String>;
+use tapstack_tests::skips::{Need, ensure, program, test};
 
 fn main() {
     let tap = tap_world();
-    let tshark = || tap.clone().and_then(|()| program("tshark"));
     let tests = vec![
-        test("sim_holds_and_says_so", Ok(()), sim_holds_and_says_so),
-        test("sim_is_quiet_and_the_same_to_the_byte_for_the_same_seed", Ok(()), sim_is_the_same_to_the_byte),
-        test("tap_holds_and_leaves_nothing_behind", tap.clone(), tap_holds_and_leaves_nothing_behind),
-        test("tap_is_left_at_once_and_clean_on_ctrl_c", tap.clone(), ctrl_c_is_clean),
+        test("sim_holds_and_says_so", [], sim_holds_and_says_so),
+        test("sim_is_quiet_and_the_same_to_the_byte_for_the_same_seed", [], sim_is_the_same_to_the_byte),
+        test("tap_holds_and_leaves_nothing_behind", [tap.clone()], tap_holds_and_leaves_nothing_behind),
+        test("tap_is_left_at_once_and_clean_on_ctrl_c", [tap.clone()], ctrl_c_is_clean),
         test("tap_is_there_for_an_ordinary_user", ordinary_user(&tap), ordinary_user_holds),
-        test("tap_is_never_replaced_when_asked_for_by_name", program("unshare"), tap_is_never_replaced),
-        test("tshark_shows_interfaces_directions_and_comments", tshark(), tshark_shows_the_reasons),
+        test("tap_is_never_replaced_when_asked_for_by_name", [program("unshare")], tap_is_never_replaced),
+        test(
+            "tshark_shows_interfaces_directions_and_comments",
+            [tap.clone(), program("tshark")],
+            tshark_shows_the_reasons,
+        ),
     ];
     libtest_mimic::run(&Arguments::from_args(), tests).exit();
 }
 
-/// A test that is reported as ignored, with the reason in its name, where it can't be had.
-fn test(name: &str, want: Want, run: fn() -> Result<(), Failed>) -> Trial {
-    let required = std::env::var_os("TAPSTACK_REQUIRE_TAP").is_some_and(|value| value == "1");
-    match want {
-        Ok(()) => Trial::test(name, run),
-        Err(why) if required => Trial::test(name, move || Err(format!("required, but {why}").into())),
-        Err(why) => Trial::test(format!("{name} (skipped: {why})"), run).with_ignored_flag(true),
-    }
-}
-
 /// Whether the doctor finds that the tap world can be had.
-fn tap_world() -> Want {
+fn tap_world() -> Need {
     let doctor = tapstack(&["doctor"]);
     if doctor.status.success() {
         return Ok(());
@@ -45,21 +35,20 @@ fn tap_world() -> Want {
 }
 
 /// Root can become an ordinary user, in a mount namespace where /dev/net/tun is open to all.
-fn ordinary_user(tap: &Want) -> Want {
-    tap.clone()?;
-    program("setpriv")?;
-    program("unshare")?;
-    if is_root() { Ok(()) } else { Err("only root can become somebody else".to_owned()) }
+fn ordinary_user(tap: &Need) -> [Need; 4] {
+    let root = if is_root() { Ok(()) } else { Err("only root can become somebody else".to_owned()) };
+    [tap.clone(), program("setpriv"), program("unshare"), root]
 }
 
+#[cfg(unix)]
 fn is_root() -> bool {
+    use std::os::unix::fs::MetadataExt as _;
     std::fs::metadata("/proc/self").is_ok_and(|meta| meta.uid() == 0)
 }
 
-fn program(name: &str) -> Want {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let found = std::env::split_paths(&path).any(|folder| folder.join(name).is_file());
-    if found { Ok(()) } else { Err(format!("{name} is not installed")) }
+#[cfg(not(unix))]
+fn is_root() -> bool {
+    false
 }
 
 fn tapstack(arguments: &[&str]) -> Output {
@@ -74,10 +63,6 @@ fn text(bytes: &[u8]) -> String {
 
 fn everything(output: &Output) -> String {
     format!("{}\n{}{}", output.status, text(&output.stdout), text(&output.stderr))
-}
-
-fn ensure(holds: bool, otherwise: impl FnOnce() -> String) -> Result<(), Failed> {
-    if holds { Ok(()) } else { Err(otherwise().into()) }
 }
 
 /// Asserts that a demo held in this world, and said all that it has to say.

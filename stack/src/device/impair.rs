@@ -225,7 +225,7 @@ impl Link {
     /// Whether the frame that has just been counted is the one of its period that is lost.
     fn has_its_turn(&self) -> bool {
         let period = self.impairment.loss_period;
-        period > 0 && (self.phase % period + self.counts.frames) % period == 0
+        period > 0 && (self.phase % period + self.counts.frames).is_multiple_of(period)
     }
 
     /// When the frame's last bit has entered the link; none if the queue in front of it is full.

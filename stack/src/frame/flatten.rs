@@ -59,10 +59,13 @@ pub fn complete_checksum(frame: &mut [u8], start: u16, offset: u16) {
     let Some(sum) = frame.get(usize::from(start)..).map(checksum::data) else { return };
     let at = usize::from(start) + usize::from(offset);
     let Some(field) = frame.get_mut(at..at + 2) else { return };
-    // RFC 768: a sum of zero is sent as all ones, which are the same number; TCP takes either.
-    let sum = if sum == 0xffff { 0xffff } else { !sum };
-    field.copy_from_slice(&sum.to_be_bytes());
+    // RFC 768: what would be zero is sent as all ones. For TCP, zero is a checksum like any other.
+    let checksum = if offset == UDP_CHECKSUM_AT && sum == 0xffff { 0xffff } else { !sum };
+    field.copy_from_slice(&checksum.to_be_bytes());
 }
+
+/// Where UDP's checksum is, in bytes from its header's start; no other protocol's is there.
+const UDP_CHECKSUM_AT: u16 = 6;
 
 #[cfg(test)]
 mod tests {
@@ -100,9 +103,13 @@ mod tests {
     }
 
     #[test]
-    fn a_sum_of_zero_is_sent_as_ones() {
-        let mut bytes = [0xff, 0xff, 0, 0];
-        complete_checksum(&mut bytes, 0, 2);
-        assert_eq!(bytes, [0xff; 4]);
+    fn a_checksum_of_zero_is_sent_as_ones_by_udp_alone() {
+        let mut udp = [0xff, 0xff, 0, 0, 0, 0, 0, 0];
+        complete_checksum(&mut udp, 0, UDP_CHECKSUM_AT);
+        assert_eq!(udp[6..], [0xff, 0xff]);
+        let mut tcp = [0; 20];
+        tcp[..2].fill(0xff);
+        complete_checksum(&mut tcp, 0, 16);
+        assert_eq!(tcp[16..18], [0, 0]);
     }
 }

@@ -203,6 +203,11 @@ impl Link {
         [self.neighbours.next_timeout(), self.announcements.next_timeout()].into_iter().flatten().min()
     }
 
+    /// Forgets a neighbour: see [`super::neighbours::Neighbours::forget`].
+    pub(crate) fn forget_neighbour(&mut self, id: InterfaceId, address: IpAddr) -> bool {
+        self.neighbours.forget(id, address)
+    }
+
     /// All neighbours, by interface and address.
     pub(crate) fn neighbours(&self) -> Vec<Neighbour> {
         self.neighbours.list()

@@ -164,6 +164,29 @@ impl Neighbours {
         self.deadlines.first().map(|&(deadline, _)| deadline)
     }
 
+    /// Forgets a neighbour; false where it isn't known, or something waits for it: that one is being asked for anyway.
+    pub(super) fn forget(&mut self, interface: InterfaceId, address: IpAddr) -> bool {
+        let Some(index) = self.find(interface, address) else { return false };
+        let entry = &self.entries[index];
+        if !entry.waiting.is_empty() || !entry.parked.is_empty() {
+            return false;
+        }
+        self.change(index, |entry| entry.deadline = None);
+        self.indexes.remove(&(interface, address));
+        // The last entry moves into the gap, and what names it follows.
+        let moved = self.entries.len() - 1;
+        self.entries.swap_remove(index);
+        if let Some(entry) = self.entries.get(index) {
+            self.indexes.insert((entry.interface, entry.address), index as u32);
+            if let Some(deadline) = entry.deadline {
+                self.deadlines.remove(&(deadline, moved as u32));
+                self.deadlines.insert((deadline, index as u32));
+            }
+        }
+        (self.last, self.hand) = (0, 0);
+        true
+    }
+
     /// All neighbours, by interface and address.
     pub(super) fn list(&self) -> Vec<Neighbour> {
         let mut list: Vec<Neighbour> = self

@@ -228,6 +228,33 @@ fn a_neighbour_that_moves_is_followed() {
 }
 
 #[test]
+fn a_neighbour_is_forgotten_on_request_and_its_timers_with_it() {
+    let (mut net, client) = resolved();
+    let forget = |net: &mut Net, last: u8| {
+        let address = core::net::IpAddr::V4(Ipv4Addr::new(10, 0, 0, last));
+        net.machines[0].forget_neighbour(ETH, address)
+    };
+    // One more behind it, which takes its place in the table.
+    let other = arp(arp::Operation::Request, stranger(7), "10.0.0.7", MacAddr::default(), "10.0.0.1");
+    net.inject((0, ETH), &other);
+    net.run();
+    net.take_causes();
+    assert_eq!(forget(&mut net, 9), Err(Errno::EADDRNOTAVAIL), "nobody knows it");
+    assert_eq!(forget(&mut net, 2), Ok(()));
+    assert_eq!(state(&net, B), None);
+    assert_eq!(state(&net, "10.0.0.7"), Some(NeighbourState::Stale));
+    // The next use asks again, and what waits keeps it from being forgotten.
+    net.lose = Box::new(|_| true);
+    net.send(0, client, b"x").unwrap();
+    net.run();
+    assert_eq!(state(&net, B), Some(NeighbourState::Incomplete));
+    assert_eq!(forget(&mut net, 2), Err(Errno::EADDRNOTAVAIL), "it is being asked for");
+    assert_eq!(forget(&mut net, 7), Ok(()));
+    net.advance(Duration::from_secs(10));
+    assert_eq!(state(&net, B), Some(NeighbourState::Failed), "its timers still run");
+}
+
+#[test]
 fn parked_packets_are_bounded() {
     let mut net = alone();
     let client = net.udp(0, "0.0.0.0:1000");

@@ -1,10 +1,12 @@
 //! One machine under one lock: its stack, those who wait for it, and the world that it lives in.
 
+use super::blocking::Waiter;
 use super::executor::Executor;
 use super::waiters::{Sleepers, Waiters, Woken};
 use crate::socket::Errno;
 use crate::stack::Stack;
 use crate::time::Instant;
+use std::io;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 /// A machine as its hosts, sockets and world share it.
@@ -50,6 +52,22 @@ pub(crate) trait World: Send + Sync {
 
     /// Fills `bytes` with random ones.
     fn fill_random(&self, machine: &Machine, bytes: &mut [u8]);
+
+    /// How threads wait in this world. Errors: `Unsupported` in a simulated one.
+    fn drive(&self) -> io::Result<&dyn Drive>;
+}
+
+/// How threads wait for a machine, and drive it meanwhile.
+pub(crate) trait Drive {
+    /// Gets whoever drives up, if it sleeps.
+    fn ring(&self);
+
+    /// Blocks the calling thread until the waiter is woken or `until` has come; drives while nobody else does.
+    /// Errors: `Deadlock` where this thread already drives, below the caller; those of a device.
+    fn wait(&self, machine: &Machine, waiter: &Arc<Waiter>, until: Option<Instant>) -> io::Result<()>;
+
+    /// Takes in what waits at the devices, if nobody else drives. Errors: as for `wait`.
+    fn glance(&self, machine: &Machine) -> io::Result<()>;
 }
 
 impl Machine {

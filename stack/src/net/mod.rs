@@ -1,7 +1,7 @@
 //! What apps use: a [`Host`] to open sockets on, to sleep, spawn and draw random numbers; the same in every world.
 //!
 //! - **In**: an app's calls and awaits; the world's turns (frames, deadlines, the clock).
-//! - **Out**: socket calls to the [`crate::Stack`], wake-ups to tasks.
+//! - **Out**: socket calls to the [`crate::Stack`], wake-ups to tasks and blocked threads.
 //! - **Keeps**: for each machine one lock around its stack, with those who wait for sockets and those who sleep;
 //!   the tasks that were spawned, in an executor of its own.
 //! - **Timers**: the sleepers of a machine, in one ordered map beside the stack's own deadline.
@@ -13,9 +13,10 @@
 //! written once for both. An await tries its call first and leaves a waker under the same lock if the call would
 //! block, so no readiness event can fall in between.
 //!
-//! The types here are async. Blocking ones in the manner of `std::net` belong beside them later: a thread that
-//! is about to block would drive the device itself if nobody else does (see `tap`).
+//! The types here are async. Those of [`blocking`] are made in the manner of `std::net`, for programs that embed the
+//! stack: a thread that is about to block drives the device itself if nobody else does (see `tap`).
 
+pub mod blocking;
 mod executor;
 mod host;
 mod machine;
@@ -29,7 +30,7 @@ mod waiters;
 pub(crate) use executor::{Executor, TaskTag};
 pub use executor::{JoinError, JoinHandle};
 pub use host::{Host, ListenOptions, Pong, Sleep};
-pub(crate) use machine::{Core, Machine, World};
+pub(crate) use machine::{Core, Drive, Machine, World};
 pub use tcp::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, TcpListener, TcpStream, WriteHalf};
 pub use udp::UdpSocket;
 pub(crate) use waiters::Woken;

@@ -90,6 +90,28 @@ impl Socket {
         }
     }
 
+    /// Calls the stack once; a call that would block leaves nothing to settle.
+    pub(crate) fn try_call<R>(
+        &self,
+        call: impl FnOnce(Instant, &mut Stack, SocketId) -> Result<R, Errno>,
+    ) -> Result<R, Errno> {
+        let mut core = self.machine.lock_life(self.life)?;
+        let result = call(self.machine.now(), &mut core.stack, self.id);
+        if !matches!(result, Err(Errno::EAGAIN)) {
+            self.machine.world.settle(&self.machine, core);
+        }
+        result
+    }
+
+    /// A wait was given up.
+    pub(crate) fn forget(&self, direction: Direction, token: Option<Token>) {
+        if let Some(token) = token
+            && let Ok(mut core) = self.machine.lock_life(self.life)
+        {
+            core.waiters.remove(self.id, direction, token);
+        }
+    }
+
     /// Calls the stack until it doesn't say that it would block.
     pub(crate) fn wait<R, F>(&self, direction: Direction, call: F) -> Wait<'_, F>
     where
@@ -158,10 +180,6 @@ where
 
 impl<F> Drop for Wait<'_, F> {
     fn drop(&mut self) {
-        if let Some(token) = self.token
-            && let Ok(mut core) = self.socket.machine.lock_life(self.socket.life)
-        {
-            core.waiters.remove(self.socket.id, self.direction, token);
-        }
+        self.socket.forget(self.direction, self.token);
     }
 }

@@ -11,11 +11,13 @@
 //! nothing is left: so an app's answer carries the acknowledgement. Between turns the loop sleeps until a device is
 //! readable, a deadline is due, or another thread's call made a task ready or a deadline nearer.
 //!
-//! Whoever holds the driver drives. [`Machine::run`] and [`RunningMachine`] hold it while they run, and a program
-//! that owns its loop calls [`Machine::turn`]. A thread that is about to block (the blocking types, later) can try
-//! to take the driver and turn it until its own call is done, and else wait as a task does.
+//! Whoever holds the driver drives (`seat`). [`Machine::run`] and [`RunningMachine`] hold it while they run, and a
+//! program that owns its loop calls [`Machine::turn`]. A thread that blocks in a call of [`super::blocking`] takes it
+//! if nobody else has it, turns it until its own call is done, and hands it on.
 
+mod open;
 mod port;
+mod seat;
 mod shared;
 mod system;
 
@@ -29,6 +31,7 @@ use crate::time::{Duration, Instant};
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token, Waker as Alarm};
 use port::Port;
+use seat::Seat;
 use shared::{Bell, Main, Shared};
 use std::future::Future;
 use std::io;
@@ -106,7 +109,7 @@ impl Machine {
         let shared = Arc::new(Shared {
             ports,
             descriptor: duplicate(&driver.poll)?,
-            driver: Mutex::new(driver),
+            seat: Seat::new(driver),
             bell: Arc::clone(&bell),
             rng: config.seed.map(|seed| Mutex::new(fastrand::Rng::with_seed(!seed))),
             failure: Mutex::new(None),
@@ -126,7 +129,7 @@ impl Machine {
     /// Drives the machine on this thread until `future` is done. Spawned tasks run on this thread, too.
     ///
     /// # Errors
-    /// `ResourceBusy` when another thread drives it; and what a device said when it failed, which ends the machine.
+    /// `ResourceBusy` when another loop drives it; and what a device said when it failed, which ends the machine.
     pub fn run<F: Future>(&self, future: F) -> io::Result<F::Output> {
         let mut driver = self.shared.take_driver()?;
         let mut future = pin!(future);
@@ -138,7 +141,7 @@ impl Machine {
             {
                 return Ok(output);
             }
-            self.turn_driver(&mut driver, None, &main.woken)?;
+            self.turns().turn(&mut driver, None, &|| main.woken.load(Ordering::SeqCst))?;
         }
     }
 
@@ -148,7 +151,7 @@ impl Machine {
     /// Errors: as [`Machine::run`].
     pub fn turn(&self, timeout: Option<Duration>) -> io::Result<()> {
         let mut driver = self.shared.take_driver()?;
-        self.turn_driver(&mut driver, timeout, &AtomicBool::new(false))
+        self.turns().turn(&mut driver, timeout, &|| false)
     }
 
     /// When [`Machine::turn`] has to be called though the descriptor isn't readable; none when nothing is planned.
@@ -170,18 +173,32 @@ impl Machine {
 
     fn run_until_stopped(&self) -> io::Result<()> {
         let mut driver = self.shared.take_driver()?;
-        while !self.shared.stop.load(Ordering::SeqCst) {
-            self.turn_driver(&mut driver, None, &self.shared.stop)?;
+        let stop = || self.shared.stop.load(Ordering::SeqCst);
+        while !stop() {
+            self.turns().turn(&mut driver, None, &stop)?;
         }
         Ok(())
     }
 
+    fn turns(&self) -> Turns<'_> {
+        Turns { machine: &self.machine, shared: &self.shared }
+    }
+}
+
+/// What makes turns, for whoever holds the driver.
+#[derive(Clone, Copy)]
+struct Turns<'a> {
+    machine: &'a machine::Machine,
+    shared: &'a Shared,
+}
+
+impl Turns<'_> {
     /// One turn. `wanted` says that the caller has something to do and it must not sleep.
-    fn turn_driver(
+    fn turn(
         &self,
         driver: &mut Driver,
         timeout: Option<Duration>,
-        wanted: &AtomicBool,
+        wanted: &dyn Fn() -> bool,
     ) -> io::Result<()> {
         self.sleep(driver, timeout, wanted)?;
         self.work(driver).inspect_err(|_| {
@@ -196,19 +213,19 @@ impl Machine {
         let mut received = false;
         for receiver in receivers {
             received |=
-                self.receive(receiver, batch).map_err(|error| self.shared.fail(&self.machine, error))?;
+                self.receive(receiver, batch).map_err(|error| self.shared.fail(self.machine, error))?;
         }
         if !received {
             self.settle_after(|_, _| {});
         }
         for port in &self.shared.ports {
             port.handle_deadline(self.machine.now())
-                .map_err(|error| self.shared.fail(&self.machine, error))?;
+                .map_err(|error| self.shared.fail(self.machine, error))?;
         }
         if self.shared.ports.iter().any(Port::is_marked)
             && let Some(core) = self.machine.lock()
         {
-            self.shared.settle(&self.machine, core);
+            self.shared.settle(self.machine, core);
         }
         self.shared.check()
     }
@@ -257,7 +274,7 @@ impl Machine {
         woken.into_iter().for_each(Waker::wake);
         self.run_tasks();
         if let Some(core) = self.machine.lock() {
-            self.shared.settle(&self.machine, core);
+            self.shared.settle(self.machine, core);
         }
     }
 
@@ -273,7 +290,12 @@ impl Machine {
     }
 
     /// Sleeps until there is something to do, and takes note of who is readable.
-    fn sleep(&self, driver: &mut Driver, timeout: Option<Duration>, wanted: &AtomicBool) -> io::Result<()> {
+    fn sleep(
+        &self,
+        driver: &mut Driver,
+        timeout: Option<Duration>,
+        wanted: &dyn Fn() -> bool,
+    ) -> io::Result<()> {
         let now = self.machine.now();
         let received = driver.receivers.iter().filter_map(|receiver| {
             let by_hand = receiver.fd.is_none().then(|| now + ASK_AGAIN_AFTER);
@@ -281,9 +303,9 @@ impl Machine {
             receiver.device.next_deadline().into_iter().chain(by_hand).chain(waits).min()
         });
         let asked = timeout.map(|timeout| now + timeout);
-        let deadline = self.shared.plan_sleep(&self.machine, received.chain(asked).min());
+        let deadline = self.shared.plan_sleep(self.machine, received.chain(asked).min());
         // The bell was told of the sleep before this look, so a task that becomes ready after it rings.
-        let busy = wanted.load(Ordering::SeqCst) || self.machine.executor.is_ready();
+        let busy = wanted() || self.machine.executor.is_ready();
         let wait = if busy { Some(Duration::ZERO) } else { deadline.map(|deadline| deadline - now) };
         let polled = self.shared.wait(driver, wait);
         self.shared.bell.sleeping_until.store(0, Ordering::SeqCst);

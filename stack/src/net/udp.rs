@@ -3,7 +3,8 @@
 use super::machine::Machine;
 use super::socket::Socket;
 use super::waiters::Direction;
-use crate::socket::{OptionName, RecvFlags, SendFlags, SocketKind, SocketOption};
+use crate::socket::{Errno, OptionName, RecvFlags, SendFlags, SocketKind, SocketOption};
+use crate::udp::ErrorQueueEntry;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -67,6 +68,14 @@ impl UdpSocket {
     /// Receives one datagram; what exceeds `buffer` is cut off. Errors: as for [`UdpSocket::recv_from`].
     pub async fn recv(&self, buffer: &mut [u8]) -> io::Result<usize> {
         Ok(self.recv_from(buffer).await?.0)
+    }
+
+    /// Waits for an error about a datagram that this socket sent, with who reported it (Linux's `MSG_ERRQUEUE`):
+    /// what traceroute lives on. Errors: `NetworkDown` when the machine is.
+    pub async fn recv_error(&self) -> io::Result<ErrorQueueEntry> {
+        let taken =
+            self.socket.wait(Direction::Read, |_, stack, id| stack.recv_error(id)?.ok_or(Errno::EAGAIN));
+        Ok(taken.await?)
     }
 
     /// The address that it is bound to.

@@ -212,9 +212,5 @@ fn mac(machine: u32, interface: u16) -> MacAddr {
 }
 
 fn cidr(text: &str) -> Cidr {
-    let parsed = text.split_once('/').and_then(|(address, len)| {
-        let prefix_len = len.parse().ok().filter(|len| *len <= 32)?;
-        Some(Cidr { address: address.parse().ok()?, prefix_len })
-    });
-    parsed.unwrap_or_else(|| panic!("{text:?} is no address and prefix such as 10.0.0.1/24"))
+    text.parse().unwrap_or_else(|error| panic!("{text:?} is {error}"))
 }

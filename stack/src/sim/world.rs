@@ -6,13 +6,14 @@ use crate::capture::Capture;
 use crate::device::Impairment;
 use crate::device::impair::Passage;
 use crate::frame::{Cause, RxFrame, TxFrame};
-use crate::net::{Core, Machine, Woken, World};
+use crate::net::{Core, Drive, Machine, Woken, World};
 use crate::stack::{Cidr, Config, InterfaceConfig, InterfaceId, Stack};
 use crate::time::Instant;
 use siphasher::sip::SipHasher13;
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::hash::Hasher;
+use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
@@ -364,6 +365,12 @@ impl World for SimWorld {
 
     fn fill_random(&self, machine: &Machine, bytes: &mut [u8]) {
         self.net().places[machine.index as usize].rng.fill(bytes);
+    }
+
+    fn drive(&self) -> io::Result<&dyn Drive> {
+        let text =
+            "a simulated world runs on one thread, which can't block: use the async types of tapstack::net";
+        Err(io::Error::new(io::ErrorKind::Unsupported, text))
     }
 }
 

@@ -217,6 +217,11 @@ impl Stack {
         self.sockets.iter().count()
     }
 
+    /// What TCP holds at the moment, what closes in the background included.
+    pub fn tcp_usage(&self) -> crate::tcp::TcpUsage {
+        self.tcp.usage()
+    }
+
     /// The next socket whose readiness may have changed; each is told once for all that happened in between.
     pub fn poll_event(&mut self) -> Option<SocketEvent> {
         while let Some(socket) = self.cx.next_event() {

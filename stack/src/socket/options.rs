@@ -77,6 +77,8 @@ pub enum SocketOption {
     OobInline(bool),
     /// `TCP_INFO`; can be read only.
     Info(Box<TcpInfo>),
+    /// `SIOCATMARK`: the next byte to be read is the urgent one; can be read only.
+    AtUrgentMark(bool),
     /// `SIOCINQ`: bytes that can be read; can be read only.
     InQueue(usize),
     /// `SIOCOUTQ`: bytes that are not acknowledged yet; can be read only.
@@ -120,6 +122,7 @@ pub enum OptionName {
     MaxPacingRate,
     OobInline,
     Info,
+    AtUrgentMark,
     InQueue,
     OutQueue,
     OutQueueUnsent,

@@ -2,6 +2,7 @@
 
 use core::fmt;
 use core::net::Ipv4Addr;
+use core::str::FromStr;
 
 /// Names an interface of a stack. Interface 0 is the loopback, which always exists.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -102,6 +103,35 @@ impl fmt::Display for Cidr {
     /// `10.0.0.1/24`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.address, self.prefix_len)
+    }
+}
+
+/// A text is no address with a prefix.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CidrError;
+
+impl fmt::Display for CidrError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("not an address with a prefix such as 10.0.0.1/24")
+    }
+}
+
+impl core::error::Error for CidrError {}
+
+impl From<CidrError> for std::io::Error {
+    fn from(error: CidrError) -> std::io::Error {
+        std::io::Error::new(std::io::ErrorKind::InvalidInput, error)
+    }
+}
+
+impl FromStr for Cidr {
+    type Err = CidrError;
+
+    /// Reads `10.0.0.1/24`.
+    fn from_str(text: &str) -> Result<Cidr, CidrError> {
+        let (address, len) = text.split_once('/').ok_or(CidrError)?;
+        let prefix_len = len.parse().ok().filter(|len| *len <= 32).ok_or(CidrError)?;
+        Ok(Cidr { address: address.parse().map_err(|_| CidrError)?, prefix_len })
     }
 }
 

@@ -5,7 +5,7 @@ use crate::Errno;
 use crate::ip::RouteEntry;
 use crate::link::{Interface, Neighbour, Traffic};
 use crate::time::Instant;
-use core::net::Ipv4Addr;
+use core::net::{IpAddr, Ipv4Addr};
 
 /// An interface as [`Stack::interfaces`] lists it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,6 +73,15 @@ impl Stack {
     /// All routes, the longest prefixes first.
     pub fn routes(&self) -> Vec<RouteEntry> {
         self.ip.routes()
+    }
+
+    /// Forgets a neighbour, so that its next use asks for it again. Errors: `EADDRNOTAVAIL` where the cache doesn't have
+    /// it, or is asking for it just now.
+    pub fn forget_neighbour(&mut self, interface: InterfaceId, address: IpAddr) -> Result<(), Errno> {
+        match self.ip.link.forget_neighbour(interface, address) {
+            true => Ok(()),
+            false => Err(Errno::EADDRNOTAVAIL),
+        }
     }
 
     /// The neighbour cache, by interface and address.

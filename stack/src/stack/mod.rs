@@ -25,7 +25,7 @@ mod ports;
 #[cfg(test)]
 mod tests;
 
-pub use config::{Cidr, Config, InterfaceConfig, InterfaceId, MacAddr, Medium, Offloads};
+pub use config::{Cidr, CidrError, Config, InterfaceConfig, InterfaceId, MacAddr, Medium, Offloads};
 pub use configure::InterfaceInfo;
 pub(crate) use context::{Context, Keys};
 pub use counters::Counters;

@@ -1,6 +1,7 @@
 //! Segments of no connection: resets, SYN cookies and TIME-WAIT's ACKs, queued as control frames.
 
 use super::arrives::Reset;
+use super::connection::Connection;
 use super::demux::Tuple;
 use super::isn;
 use super::seq::SeqNum;
@@ -37,6 +38,22 @@ impl Bare {
             cause: CauseKind::Reset { why: reset.why },
             ttl,
             tos: 0,
+        }
+    }
+
+    /// The reset that ends a connection of ours: a segment of the connection, with its window and timestamps (RFC 7323
+    /// section 3.2 asks for them on resets of a connection that uses them).
+    pub(crate) fn abort(cx: &Context, conn: &Connection, why: &'static str) -> Bare {
+        let timestamps = conn
+            .timestamps
+            .enabled
+            .then(|| Timestamps { value: conn.timestamp(cx.now), echo: conn.timestamps.recent });
+        let reset = Reset { seq: conn.snd_nxt(), ack: Some(conn.rcv.next), why };
+        Bare {
+            window: (conn.rcv.window() >> conn.rcv.scale).min(u32::from(u16::MAX)) as u16,
+            options: TcpOptions { timestamps, ..TcpOptions::default() },
+            tos: conn.settings.tos & !3,
+            ..Bare::reset(conn.tuple, &reset, conn.settings.ttl)
         }
     }
 

@@ -144,6 +144,9 @@ impl Tcp {
         if peer.port() == 0 {
             return Err(Errno::EADDRNOTAVAIL);
         }
+        if remote.is_multicast() {
+            return Err(Errno::ENETUNREACH);
+        }
         let bound = socket.bound;
         let settings = socket.settings;
         let source = bound.map(|(address, _)| address).filter(|address| !address.is_unspecified());
@@ -265,9 +268,17 @@ impl Tcp {
         if count < data.len() {
             conn.flags.want_write = true;
         }
+        let start = conn.send_queue.end_seq();
+        let sent_all = conn.unsent() == 0;
         conn.send_queue.push(&data[..count], &mut self.pool);
+        let sizes = super::push::Sizes::new(conn.sender.mss(), conn.snd.wnd_max);
+        conn.pushes.on_write(start, conn.send_queue.end_seq(), sent_all, &sizes);
         cx.counters.bytes_copied += count as u64;
         conn.snd.more = flags.more;
+        conn.pushes.open = flags.more;
+        if flags.eor && count == data.len() {
+            conn.pushes.end_record(conn.send_queue.end_seq());
+        }
         if flags.oob && count == data.len() {
             // SND.UP: the byte behind the urgent one (RFC 6093).
             conn.urgent.send = Some(conn.send_queue.end_seq());
@@ -289,7 +300,8 @@ impl Tcp {
         let Some(mut conn) = self.connections.take(conn) else { return Err(Errno::ENOTCONN) };
         let peer = conn.tuple.remote();
         let received = if flags.oob {
-            conn.urgent.byte.ok_or(Errno::EINVAL).map(|byte| {
+            let inline = conn.settings.oob_inline;
+            conn.urgent.byte.filter(|_| !inline).ok_or(Errno::EINVAL).map(|byte| {
                 if let Some(slot) = buffer.first_mut() {
                     *slot = byte;
                     conn.urgent.byte = conn.urgent.byte.filter(|_| flags.peek);
@@ -372,7 +384,7 @@ impl Tcp {
         if matches!(conn.state, TcpState::Closed | TcpState::TimeWait) {
             return self.free(conn);
         }
-        let unread = conn.rcv.queue.readable() > 0;
+        let unread = conn.readable() > 0;
         conn.rcv.queue.clear();
         let abort = conn.settings.linger == Linger::For(Duration::ZERO);
         let crowded = self.orphans >= self.config.orphans_max;
@@ -479,14 +491,13 @@ impl Tcp {
 
 impl Connection {
     fn receive(&mut self, cx: &mut Context, buffer: &mut [u8], peek: bool) -> Result<usize, Errno> {
-        let readable = self.rcv.queue.readable();
-        if readable == 0 {
+        if self.readable() == 0 {
             return self.nothing_to_read(buffer.is_empty());
         }
+        let count = self.read_stream(buffer, peek);
         if peek {
-            return Ok(self.rcv.queue.peek(0, buffer));
+            return Ok(count);
         }
-        let count = self.rcv.queue.read(buffer);
         cx.counters.bytes_copied += count as u64;
         let mss = u32::from(self.advertised_mss());
         self.rcv.read(cx.now, count, mss);
@@ -529,6 +540,7 @@ impl Connection {
             _ => {}
         }
         self.snd.more = false;
+        self.pushes.open = false;
     }
 
     fn readiness(&self, config: &super::TcpConfig) -> Readiness {
@@ -539,7 +551,7 @@ impl Connection {
         let read_end = self.rcv.finished || self.read_shut || closed;
         let low_water = (self.settings.receive_low_water as usize).max(1);
         Readiness {
-            readable: self.rcv.queue.readable() >= low_water || read_end || error,
+            readable: self.readable() >= low_water || read_end || error,
             writable: closed || error || (!opening && (self.fin_queued || room)),
             read_closed: read_end,
             hangup: closed || (self.rcv.finished && self.fin_queued),

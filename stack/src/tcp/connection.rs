@@ -3,12 +3,14 @@
 use super::ack::AckState;
 use super::demux::{ConnectionId, Tuple};
 use super::isn;
+use super::push::Pushes;
 use super::receiver::Receiver;
 use super::send_queue::SendQueue;
 use super::sender::Sender;
 use super::seq::SeqNum;
 use super::settings::Settings;
 use super::timers::Armed;
+use super::urgent::Urgent;
 use crate::ip::Route;
 use crate::socket::{Errno, SocketId, TcpState};
 use crate::time::{Duration, Instant};
@@ -43,6 +45,8 @@ pub(crate) struct Connection {
     pub(crate) handshake: Handshake,
     pub(crate) timers: Timers,
     pub(crate) urgent: Urgent,
+    /// Where PSH belongs.
+    pub(crate) pushes: Pushes,
     pub(crate) ecn: Ecn,
     pub(crate) counts: Counts,
     /// Where probing for the path MTU stands (RFC 4821).
@@ -84,6 +88,8 @@ pub(crate) struct Flags {
     pub(crate) writable: bool,
     /// The application found no room, and waits for some.
     pub(crate) want_write: bool,
+    /// The peer is to be told by a reset that the connection is over, and why.
+    pub(crate) abort: Option<&'static str>,
     /// It counts as an orphan.
     pub(crate) orphan: bool,
     /// It is among its listener's half-open connections.
@@ -157,7 +163,9 @@ pub(crate) struct Timers {
     /// Probes into a zero window, and how many were sent.
     pub(crate) persist: Instant,
     pub(crate) probes: u8,
-    /// When the first unanswered probe was sent.
+    /// How often the time between probes was doubled: until the window opens, whether the peer answers or not.
+    pub(crate) persist_backoff: u8,
+    /// When the first probe into this zero window was sent.
     pub(crate) probing_since: Instant,
     /// Keep-alive.
     pub(crate) keepalive: Instant,
@@ -188,6 +196,7 @@ impl Default for Timers {
             handshake: never,
             persist: never,
             probes: 0,
+            persist_backoff: 0,
             probing_since: never,
             keepalive: never,
             keepalive_probes: 0,
@@ -197,17 +206,6 @@ impl Default for Timers {
             probe_due: None,
         }
     }
-}
-
-/// Urgent data (RFC 9293 section 3.8.5, with RFC 6093's reading: the pointer names the byte behind the urgent one).
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Urgent {
-    /// SND.UP, while it is ahead of what was acknowledged.
-    pub(crate) send: Option<SeqNum>,
-    /// RCV.UP, while it is ahead of what was read.
-    pub(crate) receive: Option<SeqNum>,
-    /// The urgent byte, taken out of the stream, until it is read.
-    pub(crate) byte: Option<u8>,
 }
 
 /// Explicit congestion notification (RFC 3168).
@@ -254,6 +252,11 @@ impl Connection {
     /// Whether our FIN was sent and acknowledged.
     pub(crate) fn fin_acked(&self) -> bool {
         self.fin_queued && self.sender.una() == self.queue_end()
+    }
+
+    /// Bytes that were written and not acknowledged. On a closed connection nothing will ever be: none.
+    pub(crate) fn unacknowledged(&self) -> usize {
+        if self.state == TcpState::Closed { 0 } else { self.send_queue.len() }
     }
 
     /// Bytes that were written and not sent.
@@ -307,7 +310,19 @@ impl Connection {
         let path = self.path_mtu.saturating_sub(HEADERS_BYTES);
         let peer = self.settings.max_segment.map_or(self.snd.peer_mss, |clamp| clamp.min(self.snd.peer_mss));
         let options = if self.timestamps.enabled { TIMESTAMP_BYTES } else { 0 };
-        u32::from(path.min(peer).max(MSS_MIN).saturating_sub(options))
+        let mss = u32::from(path.min(peer).max(MSS_MIN).saturating_sub(options));
+        if self.handshake.passive { self.at_most_half_a_window(mss) } else { mss }
+    }
+
+    /// Never more than half of the largest window that the peer offered, so that there are two segments to acknowledge
+    /// (Linux's `tcp_bound_to_half_wnd`); windows below the default segment size count whole.
+    pub(crate) fn at_most_half_a_window(&self, bytes: u32) -> u32 {
+        let limit = match self.snd.wnd_max {
+            0 => return bytes,
+            wnd if wnd > u32::from(MSS_DEFAULT) => wnd / 2,
+            wnd => wnd,
+        };
+        bytes.min(limit.max(u32::from(HALF_WINDOW_MIN)))
     }
 
     /// The earliest deadline of all.
@@ -323,8 +338,8 @@ impl Connection {
     /// The next hop can't be resolved: an opening connection fails at once, an open one tries again later.
     pub(crate) fn next_hop_fails(&mut self, now: Instant) {
         match self.state {
-            TcpState::SynSent => self.close_with(Some(Errno::EHOSTUNREACH)),
-            TcpState::SynReceived => self.handshake.due = false,
+            // Neither has sent anything that a timer would follow up; the peer's next SYN may find the next hop again.
+            TcpState::SynSent | TcpState::SynReceived => self.close_with(Some(Errno::EHOSTUNREACH)),
             _ => {
                 self.soft_error = Some(Errno::EHOSTUNREACH);
                 self.ack.now = None;
@@ -356,6 +371,8 @@ pub(crate) const TIMESTAMP_BYTES: u16 = 12;
 /// The smallest segment size that is believed, in bytes: a peer can't make us send one-byte segments (Linux's
 /// `TCP_MIN_MSS`).
 pub(crate) const MSS_MIN: u16 = 88;
+/// No window makes segments smaller than this, in bytes: the smallest IP packet's payload (RFC 791).
+const HALF_WINDOW_MIN: u16 = 68 - HEADERS_BYTES;
 /// The segment size of a peer that announces none (RFC 9293 section 3.7.1, MUST-15), in bytes.
 pub(crate) const MSS_DEFAULT: u16 = 536;
 

@@ -6,7 +6,7 @@ use super::sender::DeadlineOut;
 use crate::frame::AckWhy;
 use crate::socket::{Errno, TcpState};
 use crate::stack::Context;
-use crate::time::Instant;
+use crate::time::{Duration, Instant};
 
 impl Connection {
     /// Handles every deadline that has passed.
@@ -100,19 +100,28 @@ impl Connection {
     /// same number of tries as for retransmissions.
     fn persist_timed_out(&mut self, now: Instant, config: &TcpConfig) {
         let max = if self.owner == Owner::Orphan { config.orphan_retries } else { config.retries };
-        if self.timers.probes >= max {
+        // Nobody could take what is left of an orphan if it were given up: a peer that keeps its window closed for so long
+        // doesn't hold it for ever by answering (as in Linux).
+        let held_open = self.owner == Owner::Orphan && self.timers.persist_backoff >= max;
+        if self.timers.probes >= max || held_open {
             return self.give_up();
         }
-        if self.timers.probes == 0 {
+        if self.timers.probing_since == Instant::FAR_FUTURE {
+            // A user's time-out runs for as long as the window stays closed, answers or not.
             self.timers.probing_since = now;
         }
         self.timers.probes += 1;
         self.timers.probe_due = Some(Probe::Window);
-        // Exponential backoff (MUST-37: SHOULD increase exponentially).
-        let backoff = 1u32 << u32::from(self.timers.probes).min(16);
-        self.timers.persist = now + self.sender.rto().saturating_mul(backoff).min(config.rto_max);
+        self.timers.persist_backoff = self.timers.persist_backoff.saturating_add(1);
+        self.timers.persist = now + self.persist_interval(config);
         // With room in the window, what is there goes, however small: the sender's silly-window override.
         self.flags.push = true;
+    }
+
+    /// The time to the next probe: exponential backoff (RFC 9293 section 3.8.6.1, SHLD-30).
+    pub(crate) fn persist_interval(&self, config: &TcpConfig) -> Duration {
+        let backoff = 1u32 << u32::from(self.timers.persist_backoff).min(16);
+        self.sender.rto().saturating_mul(backoff).min(config.rto_max)
     }
 
     /// RFC 9293 section 3.8.4: only on an idle connection, off unless asked for.
@@ -131,6 +140,8 @@ impl Connection {
             None => probes >= settings.keepalive_count,
         };
         if dead {
+            // The peer may have forgotten us, or be slow: it is told (RFC 9293 section 3.8.4 asks for an abort).
+            self.flags.abort = Some("keep-alive probes were not answered");
             return self.give_up();
         }
         self.timers.keepalive_probes += 1;

@@ -140,8 +140,9 @@ impl Tcp {
                 return Some(Verdict { outcome, reset });
             }
         }
-        let out_of_order = segment.seq != conn.rcv.next;
-        if self.memory > self.config.memory_max && !segment.payload.is_empty() && out_of_order {
+        // What comes next is taken where nothing waits to be read: so every connection can go on, if slowly.
+        let can_wait = segment.seq != conn.rcv.next || conn.rcv.queue.readable() > 0;
+        if self.memory > self.config.memory_max && !segment.payload.is_empty() && can_wait {
             return Some(cx.drop(DropReason::TcpMemoryFull).into());
         }
         None

@@ -46,6 +46,7 @@ mod options;
 mod output;
 mod pool;
 mod ports;
+mod push;
 mod receive_queue;
 mod receiver;
 mod segment;
@@ -59,11 +60,14 @@ mod socket;
 mod time_wait;
 mod timers;
 mod urgent;
+mod usage;
 
 #[cfg(test)]
 mod tests;
 
 pub use config::{BufferSizes, EcnMode, SynCookies, TcpConfig};
+pub use usage::TcpUsage;
+
 pub(crate) use demux::ConnectionId;
 pub(crate) use socket::TcpSocket;
 pub(crate) use time_wait::TimeWaitId;

@@ -9,10 +9,10 @@ use crate::time::{Duration, Instant};
 pub(crate) const PATH_MTU_MIN: u16 = 552;
 /// Time-outs in a row after which a black hole is suspected (Linux's `tcp_retries1`).
 const BLACK_HOLE_TIMEOUTS: u8 = 3;
-/// The smallest MTU that the search falls back to, in bytes.
-const SEARCH_FLOOR: u16 = 256;
 /// How long after a failed probe the next one is tried (RFC 4821 section 7.7).
 const PROBE_INTERVAL: Duration = Duration::from_secs(600);
+/// How long after a suspicion the old MTU is tried again: it may have been plain loss.
+const SECOND_LOOK: Duration = Duration::from_secs(10);
 /// The search ends when the range is this small, in bytes.
 const SEARCH_END: u16 = 8;
 
@@ -21,6 +21,8 @@ const SEARCH_END: u16 = 8;
 pub(crate) struct Probing {
     /// The largest MTU that is not known to fail; 0 while there is no suspicion.
     high: u16,
+    /// `high` itself was not tried since the suspicion arose.
+    high_untried: bool,
     /// A probe of this MTU is out.
     probe: Option<u16>,
     /// The next probe may go out then.
@@ -30,9 +32,9 @@ pub(crate) struct Probing {
 }
 
 impl Probing {
-    /// Whether larger segments are searched for.
-    pub(crate) fn is_active(&self) -> bool {
-        self.high != 0
+    /// The largest MTU that may be probed; none while nothing is searched for.
+    pub(crate) fn largest(&self) -> Option<u16> {
+        (self.high != 0).then_some(self.high)
     }
 
     /// The sender knows whether the probe arrived as it was sent, or had to be sent again in smaller segments.
@@ -64,10 +66,11 @@ impl Connection {
             return;
         }
         let base = config.mtu_probe_base + HEADERS_BYTES;
-        let mtu = if self.probing.high == 0 { base } else { self.path_mtu / 2 }.max(SEARCH_FLOOR);
+        let mtu = if self.probing.high == 0 { base } else { self.path_mtu / 2 }.max(PATH_MTU_MIN);
         if mtu < self.path_mtu {
             self.probing.high = self.probing.high.max(self.path_mtu);
-            self.probing.next_at = now + PROBE_INTERVAL;
+            self.probing.high_untried = true;
+            self.probing.next_at = now + SECOND_LOOK;
             self.probing.probe = None;
             self.path_mtu = mtu;
             self.sender.on_path_mtu(now, self.effective_mss());
@@ -90,6 +93,9 @@ impl Connection {
         if let Some(failed) = probing.probe.take() {
             probing.high = failed;
         }
+        if probing.high_untried {
+            return Some(probing.high);
+        }
         if probing.high.saturating_sub(self.path_mtu) <= SEARCH_END {
             probing.high = 0;
             return None;
@@ -100,6 +106,7 @@ impl Connection {
     /// A probe of `mtu` went out.
     pub(crate) fn probe_sent(&mut self, now: Instant, mtu: u16) {
         self.probing.probe = Some(mtu);
+        self.probing.high_untried = false;
         self.probing.next_at = now + PROBE_INTERVAL;
     }
 }

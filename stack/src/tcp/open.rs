@@ -3,11 +3,12 @@
 use super::ack::AckState;
 use super::config::{EcnMode, TcpConfig};
 use super::connection::{
-    Connection, Counts, Ecn, Flags, Handshake, MSS_DEFAULT, Owner, SendVariables, Timers, Timestamps, Urgent,
+    Connection, Counts, Ecn, Flags, Handshake, MSS_DEFAULT, Owner, SendVariables, Timers, Timestamps,
 };
 use super::demux::{ConnectionId, Tuple};
 use super::isn;
 use super::mtu::Probing;
+use super::push::Pushes;
 use super::receiver::Receiver;
 use super::segment::Segment;
 use super::send_queue::SendQueue;
@@ -15,6 +16,7 @@ use super::sender::{Algorithm, Sender, SenderConfig};
 use super::seq::SeqNum;
 use super::settings::Settings;
 use super::timers::Armed;
+use super::urgent::Urgent;
 use crate::ip::Route;
 use crate::socket::TcpState;
 use crate::stack::Context;
@@ -76,6 +78,7 @@ impl Connection {
             },
             timers: Timers { last_received: cx.now, ..Timers::default() },
             urgent: Urgent::default(),
+            pushes: Pushes::new(iss + 1),
             ecn: Ecn { enabled: config.ecn == EcnMode::Offer, echo: false },
             counts: Counts::default(),
             probing: Probing::default(),
@@ -104,6 +107,7 @@ impl Connection {
         self.snd.iss = iss;
         self.snd.small_end = iss;
         self.send_queue = SendQueue::new(iss + 1);
+        self.pushes = Pushes::new(iss + 1);
     }
 
     /// Takes what the peer's SYN says (RFC 9293 section 3.10.7.2 and .3: IRS, RCV.NXT, options).
@@ -118,7 +122,7 @@ impl Connection {
             self.timestamps.recent = timestamps.value;
             self.timestamps.recent_at = cx.now;
         }
-        let advertised = self.rcv.syn_window();
+        let advertised = self.syn_window();
         self.rcv = self.new_receiver(config, segment.seq + 1);
         if !self.handshake.scaling {
             self.rcv.scale = 0;
@@ -207,6 +211,13 @@ impl Connection {
             clamp => clamp as usize,
         };
         Receiver::new(first, scale, (buffer / 2).min(clamp), (buffer_max / 2).min(clamp))
+    }
+
+    /// The window that our SYN offers, unscaled: whole segments, as far as 16 bits go.
+    pub(crate) fn syn_window(&self) -> u16 {
+        let passive = self.state == TcpState::SynReceived;
+        let options = if passive && self.timestamps.enabled { super::connection::TIMESTAMP_BYTES } else { 0 };
+        self.rcv.syn_window(u32::from(self.advertised_mss() - options))
     }
 
     /// The scale for our SYN's option; none where scaling isn't offered.

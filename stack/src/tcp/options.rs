@@ -48,11 +48,14 @@ impl Tcp {
         let settings = conn.map_or(&socket.settings, |conn| &conn.settings);
         Ok(match name {
             OptionName::Info => SocketOption::Info(Box::new(self.info(cx, socket))),
+            OptionName::AtUrgentMark => {
+                SocketOption::AtUrgentMark(conn.is_some_and(Connection::at_urgent_mark))
+            }
             OptionName::InQueue => match &socket.role {
                 Role::Listener(_) => return Err(Errno::EINVAL),
-                _ => SocketOption::InQueue(conn.map_or(0, |conn| conn.rcv.queue.readable())),
+                _ => SocketOption::InQueue(conn.map_or(0, |conn| conn.readable())),
             },
-            OptionName::OutQueue => SocketOption::OutQueue(conn.map_or(0, |conn| conn.send_queue.len())),
+            OptionName::OutQueue => SocketOption::OutQueue(conn.map_or(0, Connection::unacknowledged)),
             OptionName::OutQueueUnsent => {
                 SocketOption::OutQueueUnsent(conn.map_or(0, |conn| conn.unsent() as usize))
             }
@@ -140,6 +143,7 @@ fn set(settings: &mut Settings, option: SocketOption) -> Result<(), Errno> {
         }
         SocketOption::Broadcast(_)
         | SocketOption::Info(_)
+        | SocketOption::AtUrgentMark(_)
         | SocketOption::InQueue(_)
         | SocketOption::OutQueue(_)
         | SocketOption::OutQueueUnsent(_) => return Err(Errno::ENOPROTOOPT),
@@ -197,7 +201,8 @@ impl Connection {
         match *option {
             // Turning these on (or the cork off) sends what they held back.
             SocketOption::NoDelay(true) => self.flags.push |= self.unsent() > 0,
-            SocketOption::Cork(false) => self.flags.push |= self.unsent() > 0,
+            // With Nagle's rule on, that decides about what the cork has held.
+            SocketOption::Cork(false) => self.flags.push |= self.settings.no_delay && self.unsent() > 0,
             SocketOption::KeepAlive(_) | SocketOption::KeepIdle(_) => self.restart_keepalive(cx.now),
             SocketOption::QuickAck(true) => {
                 self.ack.enter_quick();
@@ -248,7 +253,7 @@ impl Connection {
         info.rcv_space = rcv_space as u32;
         info.snd_wnd = self.snd.wnd;
         info.rcv_wnd = self.rcv.window();
-        info.rcv_ssthresh = self.rcv.limit as u32;
+        info.rcv_ssthresh = self.rcv.ssthresh();
         info.bytes_acked = self.counts.bytes_acked;
         info.bytes_received = self.counts.bytes_received;
         info.bytes_sent = self.counts.bytes_sent;

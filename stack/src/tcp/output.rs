@@ -16,8 +16,8 @@ use crate::time::{Duration, Instant};
 use crate::wire::tcp::{Flags, Header, PROTOCOL};
 use crate::wire::tcp_options::{SackBlocks, TcpOptions, Timestamps};
 
-/// How long a corked partial segment is held back (Linux's 200 ms).
-const CORK_MAX: Duration = Duration::from_millis(200);
+/// How long a corked partial segment is held back at least: it goes when the time-out would come (as in Linux).
+const CORK_MIN: Duration = Duration::from_millis(200);
 /// ECN-capable transport, ECT(0) (RFC 3168 section 5).
 const ECT0: u8 = 2;
 /// Payload slices that one super-frame may gather: as many as one `writev` takes with headers, by a wide margin.
@@ -83,7 +83,7 @@ impl Connection {
         } else {
             self.ecn.enabled = false;
         }
-        let window = self.rcv.syn_window();
+        let window = self.syn_window();
         self.rcv.advertise_syn(window);
         let echo = if passive { self.timestamps.recent } else { 0 };
         let options = TcpOptions {
@@ -127,11 +127,16 @@ impl Connection {
             self.start_persist(now);
             return None;
         };
-        if plan.kind == SendKind::New && !self.hold_back(now, &mut plan) {
+        if plan.kind == SendKind::New
+            && let Some(end) = self.pushes.record_end(plan.seq, plan.end())
+        {
+            // A record's end is a segment's end, and nothing that would have to wait for more.
+            plan.len = end.distance_from(plan.seq);
+            plan.fin = false;
+        } else if plan.kind == SendKind::New && !self.hold_back(now, &mut plan) {
             return None;
         }
-        let probe =
-            if plan.kind == SendKind::New { self.mtu_probe(now, &mut plan, link, config) } else { None };
+        let probe = if plan.kind == SendKind::New { self.mtu_probe(now, &mut plan, config) } else { None };
         if probe.is_none() && plan.payload() > self.sender.mss() && !self.link_segments(link) {
             // The room for a probe is for a probe alone: this link takes one segment a frame.
             (plan.len, plan.fin) = (self.sender.mss(), false);
@@ -164,7 +169,10 @@ impl Connection {
             riders.fin = plan.payload() > 0;
         }
         // PSH at the end of what was written (RFC 9293 section 3.9.1, SEND).
-        if plan.payload() > 0 && plan.seq + plan.payload() == self.send_queue.end_seq() && !self.snd.more {
+        let end = plan.seq + plan.payload();
+        let at_end = end == self.send_queue.end_seq() && !self.pushes.open;
+        let push = at_end || self.pushes.within(plan.seq, end);
+        if plan.payload() > 0 && push {
             flags |= Flags::PSH;
             riders.push = true;
         }
@@ -178,7 +186,10 @@ impl Connection {
             flags |= Flags::URG;
             urgent = up.distance_from(plan.seq).min(u32::from(u16::MAX)) as u16;
         }
-        Header { seq: plan.seq.get(), flags, urgent, ..self.ack_header(now, &mut frame.cause, 0) }
+        // SACK blocks ride along where a segment leaves room for them.
+        let room = self.sender.mss().saturating_sub(plan.payload());
+        let sack_max = (room.saturating_sub(4) / 8).min(self.sack_blocks_max() as u32) as usize;
+        Header { seq: plan.seq.get(), flags, urgent, ..self.ack_header(now, &mut frame.cause, sack_max) }
     }
 
     /// Books what has left.
@@ -218,8 +229,9 @@ impl Connection {
             // The peer's window cuts the segment short: wait for a better one, unless it is half of its largest.
             partial < self.snd.wnd_max / 2
         } else if self.settings.cork || self.snd.more {
-            if self.timers.cork == Instant::FAR_FUTURE {
-                self.timers.cork = now + CORK_MAX;
+            // With something in flight, its ACK asks again.
+            if self.timers.cork == Instant::FAR_FUTURE && !outstanding {
+                self.timers.cork = now + self.sender.rto().max(CORK_MIN);
             }
             true
         } else {
@@ -245,14 +257,8 @@ impl Connection {
     }
 
     /// Turns the plan into a path MTU probe when one is due (RFC 4821): one segment that is larger than the known MTU.
-    fn mtu_probe(
-        &mut self,
-        now: Instant,
-        plan: &mut Plan,
-        link: LinkLimits,
-        config: &TcpConfig,
-    ) -> Option<u16> {
-        if !config.mtu_probing || plan.fin || link.tso_max > 0 && !link.tx_checksum {
+    fn mtu_probe(&mut self, now: Instant, plan: &mut Plan, config: &TcpConfig) -> Option<u16> {
+        if !config.mtu_probing || plan.fin {
             return None;
         }
         let mtu = self.probe_mtu(now)?;
@@ -265,14 +271,14 @@ impl Connection {
         Some(mtu)
     }
 
-    /// The payload of the largest frame: a super-frame where the link segments, else a segment; two, where a larger one
-    /// is to be probed.
+    /// The payload of the largest frame: a super-frame where the link segments, else a segment; as many as make the
+    /// largest probe, where one may be due.
     fn frame_payload_max(&self, link: LinkLimits) -> u32 {
         let (mss, largest) = (self.sender.mss(), self.super_frame_max(link));
         if self.link_segments(link) {
             largest / mss * mss
-        } else if self.probing.is_active() {
-            2 * mss
+        } else if let Some(mtu) = self.probing.largest() {
+            u32::from(mtu.saturating_sub(HEADERS_BYTES)).div_ceil(mss) * mss
         } else {
             mss
         }
@@ -345,9 +351,14 @@ impl Connection {
         why: AckWhy,
     ) -> PacketOut {
         frame.reset(Cause::from(CauseKind::Ack(why)));
-        let sack_max = if self.timestamps.enabled { 3 } else { 4 };
+        let sack_max = self.sack_blocks_max();
         let header = self.ack_header(cx.now, &mut frame.cause, sack_max);
         self.emit(cx, link, frame, &header, false)
+    }
+
+    /// SACK blocks that fit beside the other options.
+    fn sack_blocks_max(&self) -> usize {
+        if self.timestamps.enabled { 3 } else { 4 }
     }
 
     /// A header that acknowledges, with SND.NXT as its sequence number.

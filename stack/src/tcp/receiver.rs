@@ -19,6 +19,9 @@ pub(crate) struct Receiver {
     pub(crate) queue: ReceiveQueue,
     /// The window that is offered while the queue is empty, in bytes.
     pub(crate) limit: usize,
+    /// The window starts at what a SYN can say, and opens as data comes in, up to `limit` (Linux's `rcv_ssthresh`): a
+    /// peer that sends little is not offered much.
+    ssthresh: usize,
     /// Auto-tuning grows `limit` up to here; equal to `limit` when the buffer size is fixed.
     pub(crate) limit_max: usize,
     /// A FIN at this sequence number waits for data that is missing before it.
@@ -35,6 +38,8 @@ pub(crate) struct Receiver {
     tuning: Tuning,
 }
 
+/// Segments below this size don't open the window, in bytes (as in Linux).
+const TINY_SEGMENT: usize = 128;
 /// Early ranges that are remembered for SACK blocks.
 const SACK_RECENT: usize = 4;
 
@@ -63,6 +68,7 @@ impl Receiver {
             scale,
             queue: ReceiveQueue::default(),
             limit,
+            ssthresh: limit.min(usize::from(u16::MAX)),
             limit_max,
             early_fin: None,
             finished: false,
@@ -107,14 +113,11 @@ impl Receiver {
 
     fn new_window(&self, mss: u32) -> u32 {
         let current = self.window();
-        let free =
-            self.limit.saturating_sub(self.queue.readable()).min((u16::MAX as usize) << self.scale) as u32;
+        let limit = self.limit.min(self.ssthresh);
+        let free = self.limit.saturating_sub(self.queue.readable()).min(limit);
+        let free = free.min((u16::MAX as usize) << self.scale) as u32;
         let step = mss.min(self.limit as u32 / 2).max(1);
-        if free >= current.saturating_add(step) || free >= self.limit as u32 {
-            free.max(current)
-        } else {
-            current
-        }
+        if free >= current.saturating_add(step) || free >= limit as u32 { free.max(current) } else { current }
     }
 
     /// Takes a segment's data; `seq` is its first byte's number. Data right of the window is cut off.
@@ -133,13 +136,26 @@ impl Receiver {
             bytes::Buf::advance(&mut data, known);
             return self.data(self.next, data);
         };
-        let inserted = self.queue.insert(offset, data, self.limit_max.max(self.limit) * 2);
+        // Twice the window, as each piece is charged for more than its bytes: tiny pieces don't get that far.
+        let early_max = 2 * self.limit.max(self.window() as usize);
+        let inserted = self.queue.insert(offset, data, early_max);
         match inserted {
-            Inserted::InOrder { bytes, .. } => self.next += bytes as u32,
+            Inserted::InOrder { bytes, .. } => {
+                self.next += bytes as u32;
+                self.open_window(bytes);
+            }
             Inserted::OutOfOrder => self.remember(offset),
             Inserted::Duplicate | Inserted::Full => {}
         }
         inserted
+    }
+
+    /// Data came in: the peer may be offered twice as much more. Tiny segments, which cost more than they bring, don't
+    /// count.
+    fn open_window(&mut self, bytes: usize) {
+        if bytes >= TINY_SEGMENT {
+            self.ssthresh = self.ssthresh.saturating_add(2 * bytes).min(self.limit.max(self.ssthresh));
+        }
     }
 
     /// Counts data that nobody will read (after `shutdown(SHUT_RD)`): it is acknowledged and dropped.
@@ -160,9 +176,16 @@ impl Receiver {
         }
     }
 
-    /// The window that a SYN offers: without scale.
-    pub(crate) fn syn_window(&self) -> u16 {
-        self.limit.min(usize::from(u16::MAX)) as u16
+    /// How far the window may open now, in bytes.
+    pub(crate) fn ssthresh(&self) -> u32 {
+        self.limit.min(self.ssthresh) as u32
+    }
+
+    /// The window that a SYN offers, without scale: whole segments of `mss` bytes, as far as 16 bits go.
+    pub(crate) fn syn_window(&self, mss: u32) -> u16 {
+        let mss = (mss as usize).max(1);
+        let whole = if self.limit > mss { self.limit / mss * mss } else { self.limit };
+        whole.min(usize::from(u16::MAX)) as u16
     }
 
     /// Takes a FIN that stands at `seq`; whether it is in order now (also later, by [`Receiver::fin_reached`]).

@@ -1,7 +1,6 @@
 //! After every segment, call and deadline: queues, timers, tables and events are brought in line with the connection, in this
 //! one place.
 
-use super::arrives::Reset;
 use super::bare::Bare;
 use super::connection::{Connection, Owner};
 use super::demux::{ConnectionId, Slot};
@@ -44,6 +43,9 @@ impl Tcp {
         self.charge(&mut conn);
         if core::mem::take(&mut conn.flags.confirmed) {
             ip.confirm(cx.now, conn.route.interface, conn.route.next_hop);
+        }
+        if let Some(why) = conn.flags.abort.take() {
+            self.send_abort(cx, ip, &conn, why);
         }
         if core::mem::take(&mut conn.flags.time_wait) {
             self.enter_time_wait(cx, ip, &mut conn);
@@ -233,8 +235,7 @@ impl Tcp {
     /// Sends a reset for a connection that is being aborted.
     pub(crate) fn send_abort(&mut self, cx: &mut Context, ip: &mut Ip, conn: &Connection, why: &'static str) {
         cx.counters.tcp_resets_out += 1;
-        let reset = Reset { seq: conn.snd_nxt(), ack: Some(conn.rcv.next), why };
-        Bare::reset(conn.tuple, &reset, conn.settings.ttl).send(cx, ip, Some(conn.route));
+        Bare::abort(cx, conn, why).send(cx, ip, Some(conn.route));
     }
 }
 

@@ -70,7 +70,13 @@ impl Header {
     /// request's but for the changed type (RFC 1624), so that no byte of the data has to be touched.
     pub(crate) fn emit_reply_to(&self, frame: &mut TxFrame, request: &Header, checksum: u16) {
         let word = |header: &Header| u16::from_be_bytes([header.kind, header.code]);
-        self.emit_with(frame, |_| checksum::update(checksum, word(request), word(self)));
+        let updated = checksum::update(checksum, word(request), word(self));
+        self.emit_with(frame, |frame| match updated {
+            // Where the request's type was its only byte that isn't zero, the reply's sum is zero, and an update
+            // can't tell that from the other zero of one's complement (RFC 1624 section 3).
+            0 => checksum::frame_sum(checksum::Sum::default(), frame, 0).checksum(),
+            updated => updated,
+        });
     }
 
     fn emit_with(&self, frame: &mut TxFrame, sum: impl FnOnce(&TxFrame) -> u16) {
@@ -176,6 +182,16 @@ mod tests {
         let checksum = checksum_of(&request).unwrap();
         Header { kind: kind::ECHO_REPLY, ..header }.emit_reply_to(&mut frame, &header, checksum);
         assert_eq!(frame.to_vec(), captured::bytes(captured::ECHO_REPLY)[34..]);
+    }
+
+    #[test]
+    fn a_reply_of_nothing_but_zeros_has_a_good_checksum() {
+        let request = Header { kind: kind::ECHO_REQUEST, code: 0, rest: [0; 4] };
+        let (mut asked, mut answered) = (TxFrame::default(), TxFrame::default());
+        request.emit(&mut asked);
+        let checksum = checksum_of(&asked.to_vec()).unwrap();
+        Header { kind: kind::ECHO_REPLY, ..request }.emit_reply_to(&mut answered, &request, checksum);
+        assert_eq!(answered.to_vec(), [0, 0, 0xff, 0xff, 0, 0, 0, 0]);
     }
 
     #[test]

@@ -37,11 +37,28 @@ mod linux {
     /// A device between machine and kernel, and how tests over it are called.
     type Way = (&'static str, RigOptions);
 
-    const PLAIN: Way = ("plain", RigOptions { offload: false, loss: 0.0 });
-    const LOSSY: Way = ("lossy", RigOptions { offload: false, loss: 0.01 });
-    const OFFLOAD: Way = ("offload", RigOptions { offload: true, loss: 0.0 });
+    const PLAIN: Way = ("plain", RigOptions { offload: false, loss: 0.0, kernel: &[] });
+    const LOSSY: Way = ("lossy", RigOptions { loss: 0.01, ..PLAIN.1 });
+    const OFFLOAD: Way = ("offload", RigOptions { offload: true, ..PLAIN.1 });
+    /// A kernel as of 1990: what it doesn't offer, the stack must do without.
+    const BARE: Way = (
+        "bare",
+        RigOptions {
+            kernel: &[
+                ("tcp_sack", "0"),
+                ("tcp_timestamps", "0"),
+                ("tcp_window_scaling", "0"),
+                ("tcp_ecn", "0"),
+            ],
+            ..LOSSY.1
+        },
+    );
+    /// A kernel that wants ECN for every connection (RFC 3168).
+    const ECN: Way = ("ecn", RigOptions { kernel: &[("tcp_ecn", "1")], ..LOSSY.1 });
 
     const ALL: &[Way] = &[PLAIN, LOSSY, OFFLOAD];
+    /// For what loss recovery and the options of TCP make a difference to.
+    const EVERY: &[Way] = &[PLAIN, LOSSY, OFFLOAD, BARE, ECN];
     const LOSSLESS: &[Way] = &[PLAIN, OFFLOAD];
 
     /// Name, the programs that it needs, the devices that it is run over, body.
@@ -53,11 +70,14 @@ mod linux {
         ("curl_fetches_a_file", &["curl"], ALL, programs::curl_fetches_a_file),
         ("netcat_sends_and_receives", &["nc"], LOSSLESS, programs::netcat_sends_and_receives),
         ("iperf3_measures_both_ways", &["iperf3"], LOSSLESS, iperf3::measures_both_ways),
-        ("bulk_from_kernel", &[], ALL, tcp::bulk_from_kernel),
-        ("bulk_from_stack", &[], ALL, tcp::bulk_from_stack),
-        ("bulk_both_ways_at_once", &[], ALL, tcp::bulk_both_ways_at_once),
+        ("bulk_from_kernel", &[], EVERY, tcp::bulk_from_kernel),
+        ("bulk_from_stack", &[], EVERY, tcp::bulk_from_stack),
+        ("bulk_both_ways_at_once", &[], EVERY, tcp::bulk_both_ways_at_once),
         ("many_connections_from_kernel", &[], ALL, tcp::many_connections_from_kernel),
         ("many_connections_from_stack", &[], ALL, tcp::many_connections_from_stack),
+        ("a_slow_reader_on_the_stack", &[], EVERY, tcp::a_slow_reader_on_the_stack),
+        ("a_slow_reader_on_the_kernel", &[], EVERY, tcp::a_slow_reader_on_the_kernel),
+        ("one_connection_after_another", &[], ALL, tcp::one_connection_after_another),
         ("refused_both_ways", &[], ALL, tcp::refused_both_ways),
         ("half_closed_by_kernel", &[], ALL, tcp::half_closed_by_kernel),
         ("half_closed_by_stack", &[], ALL, tcp::half_closed_by_stack),
@@ -100,17 +120,26 @@ mod linux {
         test(name, needs, move || Rig::run(&file, &folder, options, body))
     }
 
-    /// Has tshark look at every capture that the tests have written.
+    /// Has tshark look at every capture that the tests have written, as many at once as there are processors.
     fn look_through(folder: &Path) -> Outcome {
         let files = std::fs::read_dir(folder)?.map(|entry| entry.map(|entry| entry.path()));
         let files: Vec<PathBuf> = files.collect::<Result<_, _>>()?;
-        for file in &files {
-            let offload = file.to_string_lossy().contains("-offload");
-            let wrong = tshark::wrong_packets(file, offload)?;
-            ensure(wrong.is_empty(), || format!("{}:\n{}", file.display(), wrong.join("\n")))?;
-        }
+        let each = files.len().div_ceil(std::thread::available_parallelism().map_or(1, usize::from)).max(1);
+        let wrong = std::thread::scope(|scope| {
+            let look = |files: &[PathBuf]| files.iter().try_for_each(|file| look_at(file));
+            let threads: Vec<_> = files.chunks(each).map(|files| scope.spawn(move || look(files))).collect();
+            threads
+                .into_iter()
+                .filter_map(|thread| thread.join().expect("nothing panics").err())
+                .collect::<Vec<_>>()
+        });
         eprintln!("tshark has looked at {} captures", files.len());
-        Ok(())
+        ensure(wrong.is_empty(), || wrong.join("\n"))
+    }
+
+    fn look_at(file: &Path) -> Result<(), String> {
+        let wrong = tshark::wrong_packets(file)?;
+        if wrong.is_empty() { Ok(()) } else { Err(format!("{}:\n{}", file.display(), wrong.join("\n"))) }
     }
 
     fn nothing_is_left() -> Outcome {

@@ -15,6 +15,12 @@ const BULK_BYTES: u64 = 64 << 20;
 const BOTH_WAYS_BYTES: u64 = 16 << 20;
 const CHUNK: usize = 64 << 10;
 
+/// Far more than windows and buffers hold, so that the sender has to wait.
+const SLOW_BYTES: u64 = 8 << 20;
+const SLOW_CHUNK: usize = 10_000;
+const PAUSES: u64 = 5;
+const PAUSE: Duration = Duration::from_millis(300);
+
 const CONNECTIONS: usize = 200;
 const GREETING: &[u8] = b"hello";
 const PIECES: usize = 8;
@@ -105,6 +111,76 @@ pub(crate) fn many_connections_from_stack(rig: &Rig) -> Outcome {
         finish(rig, connection)?;
     }
     Ok(())
+}
+
+/// A program that lets its window fill up, several times: its sender waits for each window to open again, also where the
+/// ACK that says so is lost.
+pub(crate) fn a_slow_reader_on_the_stack(rig: &Rig) -> Outcome {
+    let listener = rig.host().tcp_listen(stack(7))?;
+    let host = rig.host().clone();
+    let collected = rig.host().spawn(async move {
+        let (stream, _) = listener.accept().await?;
+        let (mut bytes, mut chunk) = (Stream::new(TO_STACK), vec![0; SLOW_CHUNK]);
+        while bytes.position() < SLOW_BYTES {
+            if bytes.position() % (SLOW_BYTES / PAUSES) < SLOW_CHUNK as u64 {
+                host.sleep(PAUSE).await;
+            }
+            match stream.read(&mut chunk).await? {
+                0 => break,
+                received => bytes.check(&chunk[..received]),
+            }
+        }
+        assert_eq!(bytes.position(), SLOW_BYTES, "the stream ends where it should");
+        stream.shutdown().await
+    });
+    let mut stream = connect(stack(7))?;
+    send_from_kernel(&stream, TO_STACK, SLOW_BYTES)?;
+    expect_end(&mut stream)?;
+    Ok(finish(rig, collected)?)
+}
+
+pub(crate) fn a_slow_reader_on_the_kernel(rig: &Rig) -> Outcome {
+    let listener = TcpListener::bind(kernel(7))?;
+    let host = rig.host().clone();
+    let sent = rig.host().spawn(async move {
+        let stream = host.tcp_connect(kernel(7)).await?;
+        send(&stream, TO_KERNEL, SLOW_BYTES).await?;
+        collect(&stream, TO_STACK, 0).await
+    });
+    let mut stream = accept(&listener)?;
+    let (mut bytes, mut chunk) = (Stream::new(TO_KERNEL), vec![0; SLOW_CHUNK]);
+    while bytes.position() < SLOW_BYTES {
+        if bytes.position() % (SLOW_BYTES / PAUSES) < SLOW_CHUNK as u64 {
+            std::thread::sleep(PAUSE);
+        }
+        let received = stream.read(&mut chunk)?;
+        ensure(received > 0, || format!("the stream ends at {}", bytes.position()))?;
+        bytes.check(&chunk[..received]);
+    }
+    drop(stream);
+    Ok(finish(rig, sent)?)
+}
+
+/// Ports and whatever else a connection takes are there again for later ones.
+pub(crate) fn one_connection_after_another(rig: &Rig) -> Outcome {
+    let listener = rig.host().tcp_listen(stack(7))?;
+    let server = rig.host().spawn(echo(rig.host().clone(), listener));
+    for number in 0..CONNECTIONS {
+        exchange_on_kernel(greet_from_kernel(connect(stack(7))?)?, number)?;
+    }
+    server.abort();
+    let listener = TcpListener::bind(kernel(7))?;
+    let host = rig.host().clone();
+    let exchanged = rig.host().spawn(async move {
+        for number in 0..CONNECTIONS {
+            exchange(greet(host.tcp_connect(kernel(7)).await?).await?, number).await?;
+        }
+        Ok::<_, io::Error>(())
+    });
+    for _ in 0..CONNECTIONS {
+        echo_on_kernel(accept(&listener)?)?;
+    }
+    Ok(finish(rig, exchanged)?)
 }
 
 pub(crate) fn refused_both_ways(rig: &Rig) -> Outcome {

@@ -21,19 +21,19 @@ const TO_PEER: u64 = 2;
 
 #[test]
 fn tcp_opened_by_the_peer_without_loss() {
-    transfer(1, CALM, Opener::Peer, [BYTES, BYTES]);
+    transfer(1, calm(), Opener::Peer, [BYTES, BYTES]);
 }
 
 #[test]
 fn tcp_opened_by_the_stack_without_loss() {
-    transfer(2, CALM, Opener::Stack, [BYTES, BYTES]);
+    transfer(2, calm(), Opener::Stack, [BYTES, BYTES]);
 }
 
 #[test]
 fn tcp_with_loss_in_any_roles() {
     for seed in 0..8 {
         let opener = if seed % 2 == 0 { Opener::Peer } else { Opener::Stack };
-        let lost = transfer(seed, ROUGH, opener, [BYTES, BYTES]);
+        let lost = transfer(seed, rough(), opener, [BYTES, BYTES]);
         assert!(lost > 20, "only {lost} frames were lost");
     }
 }
@@ -41,29 +41,29 @@ fn tcp_with_loss_in_any_roles() {
 #[test]
 fn tcp_one_way_at_a_time_with_loss() {
     for seed in 0..4 {
-        transfer(seed, ROUGH, Opener::Peer, [BYTES, 0]);
-        transfer(seed, ROUGH, Opener::Stack, [0, BYTES]);
+        transfer(seed, rough(), Opener::Peer, [BYTES, 0]);
+        transfer(seed, rough(), Opener::Stack, [0, BYTES]);
     }
 }
 
 #[test]
 fn tcp_closed_without_a_byte_by_either() {
     for opener in [Opener::Peer, Opener::Stack] {
-        transfer(1, CALM, opener, [0, 0]);
-        transfer(1, ROUGH, opener, [0, 0]);
+        transfer(1, calm(), opener, [0, 0]);
+        transfer(1, rough(), opener, [0, 0]);
     }
 }
 
 #[test]
 fn a_reset_is_told_to_the_other_side() {
-    let mut world = World::new(1, CALM);
+    let mut world = World::new(1, calm());
     let (ours, theirs) = connected(&mut world, Opener::Peer);
     world.sockets.get_mut::<tcp::Socket<'_>>(theirs).abort();
     world.run(|world| recv(world, ours) == Err(Errno::ECONNRESET));
     world.stack.close(world.now, ours).unwrap();
     world.run_until_idle();
 
-    let mut world = World::new(1, CALM);
+    let mut world = World::new(1, calm());
     let (ours, theirs) = connected(&mut world, Opener::Stack);
     // What comes in after a close with nobody to read it is answered by RST.
     world.stack.close(world.now, ours).unwrap();
@@ -74,7 +74,7 @@ fn a_reset_is_told_to_the_other_side() {
 
 #[test]
 fn connections_are_refused_both_ways() {
-    let mut world = World::new(1, CALM);
+    let mut world = World::new(1, calm());
     let theirs = world.peer_tcp();
     world.peer_connect(theirs, 9);
     world.run(|world| world.sockets.get::<tcp::Socket<'_>>(theirs).state() == tcp::State::Closed);
@@ -85,7 +85,7 @@ fn connections_are_refused_both_ways() {
 
 #[test]
 fn pings_are_answered_both_ways() {
-    let mut world = World::new(1, CALM);
+    let mut world = World::new(1, calm());
     let ours = world.stack.socket(SocketKind::Echo).unwrap();
     world.stack.send_to(world.now, ours, b"ping from the stack", peer(0)).unwrap();
     let mut buffer = [0; 100];
@@ -121,7 +121,7 @@ fn pings_are_answered_both_ways() {
 
 #[test]
 fn datagrams_are_echoed_both_ways_also_in_fragments() {
-    let mut world = World::new(1, CALM);
+    let mut world = World::new(1, calm());
     let ours = world.stack.socket(SocketKind::Datagram).unwrap();
     world.stack.bind(ours, SocketAddr::from(([0, 0, 0, 0], PORT))).unwrap();
     let buffer = || udp::PacketBuffer::new(vec![udp::PacketMetadata::EMPTY; 8], vec![0; 64 << 10]);
@@ -153,30 +153,22 @@ fn datagrams_are_echoed_both_ways_also_in_fragments() {
 }
 
 /// A wire that does nothing but take time.
-const CALM: Impairment = Impairment { delay: Duration::from_micros(200), ..NONE };
+fn calm() -> Impairment {
+    Impairment { delay: Duration::from_micros(200), ..Impairment::default() }
+}
 
-/// A wire that does everything. smoltcp has no SACK, and ends a connection for nothing of it.
-const ROUGH: Impairment = Impairment {
-    loss: 0.03,
-    duplicate: 0.02,
-    corrupt: 0.01,
-    reorder: 0.02,
-    reorder_delay: Duration::from_millis(2),
-    delay: Duration::from_micros(500),
-    ..NONE
-};
-
-const NONE: Impairment = Impairment {
-    loss: 0.0,
-    duplicate: 0.0,
-    corrupt: 0.0,
-    reorder: 0.0,
-    reorder_delay: Duration::ZERO,
-    delay: Duration::ZERO,
-    jitter: Duration::ZERO,
-    rate_bits_per_s: 0,
-    queue_bytes_max: 0,
-};
+/// A wire that does everything.
+fn rough() -> Impairment {
+    Impairment {
+        loss: 0.03,
+        duplicate: 0.02,
+        corrupt: 0.01,
+        reorder: 0.02,
+        reorder_delay: Duration::from_millis(2),
+        delay: Duration::from_micros(500),
+        ..Impairment::default()
+    }
+}
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Opener {

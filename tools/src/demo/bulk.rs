@@ -2,7 +2,9 @@
 
 use super::progress::Progress;
 use sha2::{Digest as _, Sha256};
-use std::io::{self, Read, Write};
+use std::io;
+#[cfg(target_os = "linux")]
+use std::io::{Read as _, Write as _};
 use std::net::SocketAddr;
 use tapstack::net::{Host, TcpListener};
 
@@ -101,6 +103,7 @@ pub(super) async fn collect_on_machine(listener: TcpListener, progress: Progress
 }
 
 /// As [`send_from_machine`], on a kernel's connection.
+#[cfg(target_os = "linux")]
 pub(super) fn send_from_kernel(mut stream: std::net::TcpStream, load: Load) -> io::Result<Tally> {
     let (mut source, mut meter) = (Source::new(load.seed, load.bytes), Meter::default());
     while let Some(chunk) = source.next() {
@@ -113,6 +116,7 @@ pub(super) fn send_from_kernel(mut stream: std::net::TcpStream, load: Load) -> i
 }
 
 /// As [`collect_on_machine`], on a kernel's connection.
+#[cfg(target_os = "linux")]
 pub(super) fn collect_on_kernel(mut stream: std::net::TcpStream, progress: &Progress) -> io::Result<Tally> {
     let (mut chunk, mut meter) = (vec![0; CHUNK], Meter::default());
     loop {

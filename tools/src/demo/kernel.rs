@@ -3,11 +3,11 @@
 use super::bulk::{self, Load, Tally};
 use super::peer::PATIENCE;
 use super::progress::Progress;
-use super::web::{self, Response};
 use rustix::net::{AddressFamily, SocketType, ipproto};
 use std::io::{self, Read as _, Write as _};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::time::{Duration, Instant};
+use tapstack_page::{self as web, Response};
 use tokio::sync::oneshot;
 
 // ICMP, RFC 792.

@@ -24,12 +24,13 @@ mod steps;
 #[cfg(target_os = "linux")]
 mod tap;
 mod watch;
-mod web;
 
 use crate::Failure;
 use crate::cli::{DemoArgs, WorldChoice};
 use crate::ui::{self, Ui};
 use record::Record;
+#[cfg(target_os = "linux")]
+pub(crate) use record::open_named as open_capture;
 use stage::Report;
 
 /// What the worlds are called, in the last line as well.

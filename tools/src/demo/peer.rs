@@ -4,11 +4,11 @@ use super::bulk::{self, Load, Tally};
 #[cfg(target_os = "linux")]
 use super::kernel::{Kernel, KernelListener};
 use super::progress::Progress;
-use super::web::{self, Response};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use tapstack::net::{Host, TcpListener};
 use tapstack::time::Duration;
+use tapstack_page::{self as web, Response};
 
 /// How long one side waits for the other's answer.
 pub(super) const PATIENCE: Duration = Duration::from_secs(10);
@@ -32,6 +32,7 @@ pub(super) enum PeerListener {
 
 impl Peer {
     /// The machine whose tasks this peer's work runs as; the kernel has none, and borrows one.
+    #[cfg_attr(not(target_os = "linux"), allow(unused_variables))]
     pub(super) fn home(&self, otherwise: &Host) -> Host {
         match self {
             #[cfg(target_os = "linux")]

@@ -160,7 +160,7 @@ impl Inner {
 
 /// Opens a file to write to, but none that holds something else than a capture: a slip of the shell's history
 /// should not cost a document.
-fn open_named(path: &Path) -> io::Result<File> {
+pub(crate) fn open_named(path: &Path) -> io::Result<File> {
     let is_file = path.metadata().is_ok_and(|meta| meta.is_file());
     if !is_file {
         return OpenOptions::new().write(true).create(true).truncate(false).open(path);

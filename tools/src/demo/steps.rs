@@ -3,12 +3,13 @@
 use super::bulk::{Load, TRANSFER_BYTES};
 use super::peer::{PATIENCE, Peer};
 use super::stage::{ANNA, BEN, Held, KERNEL, NOBODY, Stage, Step, StepFuture};
-use super::web;
+
 use std::future::Future;
 use std::io::{self, ErrorKind};
 use std::net::IpAddr;
 use tapstack::net::{Host, JoinHandle, UdpSocket};
 use tapstack::time::Duration;
+use tapstack_page as web;
 
 const ECHO_PORT: u16 = 7;
 const WEB_PORT: u16 = 80;

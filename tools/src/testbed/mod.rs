@@ -31,6 +31,13 @@ pub use why::{TestbedError, Why, available};
 use tapstack::device::{Device, Tap, TapOptions};
 use tapstack::stack::{Cidr, MacAddr};
 
+/// Takes the loopback up and silences IPv6 in the current network namespace: for one that was just [moved into](move_in)
+/// and is to have no bridge.
+pub fn furnish() -> Result<(), TestbedError> {
+    netns::silence_ipv6();
+    Netlink::open()?.set_up("lo")
+}
+
 /// A bridge in the current network namespace, which the kernel has an address on, and which TAPs are plugged into.
 pub struct Bridge {
     netlink: Netlink,

@@ -98,6 +98,12 @@ impl Netlink {
         self.change(name, doing, |request| request.attribute(IFLA_MASTER, &master.to_ne_bytes()))
     }
 
+    /// Takes an interface out of the bridge that it is in.
+    pub fn clear_master(&mut self, name: &str) -> Result<(), TestbedError> {
+        let doing = format!("take {name} out of its bridge");
+        self.change(name, doing, |request| request.attribute(IFLA_MASTER, &0u32.to_ne_bytes()))
+    }
+
     /// Sets the largest IP packet that an interface carries, in bytes.
     pub fn set_mtu(&mut self, name: &str, mtu: u16) -> Result<(), TestbedError> {
         let doing = format!("set the MTU of {name}");
@@ -119,14 +125,14 @@ impl Netlink {
 
     /// Gives an interface an address, with its prefix on the link.
     pub fn add_address(&mut self, name: &str, cidr: Cidr) -> Result<(), TestbedError> {
-        let index = self.index(name)?;
-        let mut request = Request::new(RTM_NEWADDR, CREATE);
-        // struct ifaddrmsg: family, prefix length, flags, scope, index.
-        request.put(&[AF_INET, cidr.prefix_len, 0, 0]);
-        request.put(&index.to_ne_bytes());
-        request.attribute(IFA_LOCAL, &cidr.address.octets());
-        request.attribute(IFA_ADDRESS, &cidr.address.octets());
-        self.send(format!("give {name} the address {}/{}", cidr.address, cidr.prefix_len), request)
+        let request = Request::address(RTM_NEWADDR, CREATE, self.index(name)?, cidr);
+        self.send(format!("give {name} the address {cidr}"), request)
+    }
+
+    /// Takes an address from an interface.
+    pub fn delete_address(&mut self, name: &str, cidr: Cidr) -> Result<(), TestbedError> {
+        let request = Request::address(RTM_DELADDR, 0, self.index(name)?, cidr);
+        self.send(format!("take the address {cidr} from {name}"), request)
     }
 
     /// Adds a route by a gateway on one of the links.
@@ -267,6 +273,17 @@ impl Request {
         request
     }
 
+    /// A request about an interface's address.
+    fn address(kind: u16, flags: u16, index: u32, cidr: Cidr) -> Request {
+        let mut request = Request::new(kind, flags);
+        // struct ifaddrmsg: family, prefix length, flags, scope, index.
+        request.put(&[AF_INET, cidr.prefix_len, 0, 0]);
+        request.put(&index.to_ne_bytes());
+        request.attribute(IFA_LOCAL, &cidr.address.octets());
+        request.attribute(IFA_ADDRESS, &cidr.address.octets());
+        request
+    }
+
     fn put(&mut self, bytes: &[u8]) {
         self.0.extend_from_slice(bytes);
     }
@@ -325,6 +342,7 @@ const RTM_NEWLINK: u16 = 16;
 const RTM_DELLINK: u16 = 17;
 const RTM_GETLINK: u16 = 18;
 const RTM_NEWADDR: u16 = 20;
+const RTM_DELADDR: u16 = 21;
 const RTM_NEWROUTE: u16 = 24;
 const AF_INET: u8 = 2;
 const IFF_UP: u32 = 1;

@@ -1,22 +1,24 @@
 //! What the run loop and the callers of other threads share: how a call is settled, and how a sleeping loop is woken.
 
-use super::Driver;
+use super::Turns;
 use super::port::Port;
+use super::seat::{Seat, Seated};
 use super::system::{clock, fill_from_system};
 use crate::net::Woken;
-use crate::net::machine::{self, Core, World};
+use crate::net::blocking::Waiter;
+use crate::net::machine::{self, Core, Drive, World};
 use crate::time::{Duration, Instant};
 use mio::Waker as Alarm;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Wake, Waker};
 
 /// What the loop and callers share.
 pub(super) struct Shared {
     pub(super) ports: Vec<Port>,
-    pub(super) driver: Mutex<Driver>,
+    pub(super) seat: Seat,
     pub(super) bell: Arc<Bell>,
     /// The poll's descriptor, a duplicate that needs no lock.
     pub(super) descriptor: OwnedFd,
@@ -52,19 +54,19 @@ impl Bell {
 }
 
 impl Shared {
-    pub(super) fn take_driver(&self) -> io::Result<MutexGuard<'_, Driver>> {
+    /// The driver, for a loop that is to have it for itself. Errors: `ResourceBusy`; what ended the machine.
+    pub(super) fn take_driver(&self) -> io::Result<Seated<'_>> {
         self.check()?;
-        match self.driver.try_lock() {
-            Ok(driver) => Ok(driver),
-            Err(TryLockError::Poisoned(poisoned)) => Ok(poisoned.into_inner()),
-            Err(TryLockError::WouldBlock) => {
-                Err(io::Error::new(io::ErrorKind::ResourceBusy, "another thread drives this machine"))
-            }
-        }
+        self.seat.own(&self.bell).ok_or_else(|| {
+            io::Error::new(
+                io::ErrorKind::ResourceBusy,
+                "another loop drives this machine, or this thread does already",
+            )
+        })
     }
 
     /// Waits until a device is readable, the bell rings or `wait` is over.
-    pub(super) fn wait(&self, driver: &mut Driver, wait: Option<Duration>) -> io::Result<()> {
+    pub(super) fn wait(&self, driver: &mut super::Driver, wait: Option<Duration>) -> io::Result<()> {
         let Some(precise) = wait.filter(|wait| !wait.is_zero() && *wait < PRECISE_BELOW) else {
             return driver.poll.poll(&mut driver.events, wait);
         };
@@ -165,6 +167,29 @@ impl World for Shared {
                 }
             }
         }
+    }
+
+    fn drive(&self) -> io::Result<&dyn Drive> {
+        Ok(self)
+    }
+}
+
+impl Drive for Shared {
+    fn ring(&self) {
+        self.bell.ring();
+    }
+
+    fn wait(
+        &self,
+        machine: &machine::Machine,
+        waiter: &Arc<Waiter>,
+        until: Option<Instant>,
+    ) -> io::Result<()> {
+        self.seat.wait(Turns { machine, shared: self }, waiter, until)
+    }
+
+    fn glance(&self, machine: &machine::Machine) -> io::Result<()> {
+        self.seat.glance(Turns { machine, shared: self })
     }
 }
 

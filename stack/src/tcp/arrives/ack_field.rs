@@ -29,8 +29,8 @@ pub(super) fn complete_handshake(
         // TCP_DEFER_ACCEPT: the connection exists for the application when its data does.
         return Some(Outcome::Handshake.into());
     }
-    conn.establish(env.cx, env.config, segment);
     conn.set_window(segment.seq, segment.ack, u32::from(segment.window) << conn.snd.scale);
+    conn.establish(env.cx, env.config, segment);
     env.cx.counters.tcp_passive_opens += 1;
     conn.flags.wake = true;
     None
@@ -87,6 +87,7 @@ fn process(env: &mut Env<'_>, conn: &mut Connection, segment: &Segment, window_c
         let end = conn.send_queue.end_seq();
         conn.counts.bytes_acked += u64::from(out.newly_acked);
         conn.send_queue.acknowledge(una.earliest(end), env.pool);
+        conn.pushes.forget_before(una);
         if conn.urgent.send.is_some_and(|up| up.at_or_before(una)) {
             conn.urgent.send = None;
         }
@@ -96,19 +97,29 @@ fn process(env: &mut Env<'_>, conn: &mut Connection, segment: &Segment, window_c
     if let Some(arrived) = out.mtu_probe {
         conn.probing.on_fate(arrived);
     }
+    // What was written with MSG_MORE waits for more until an ACK comes: then Nagle's rule decides about it, as in Linux.
+    conn.snd.more = false;
     if out.progress {
         conn.flags.confirmed = true;
     }
     // Any ACK answers a probe.
     conn.timers.probes = 0;
-    conn.timers.probing_since = Instant::FAR_FUTURE;
     if conn.snd.wnd > 0 {
+        conn.timers.probing_since = Instant::FAR_FUTURE;
         conn.timers.persist = Instant::FAR_FUTURE;
+        conn.timers.persist_backoff = 0;
+    } else if conn.timers.persist != Instant::FAR_FUTURE {
+        // The peer lives and its window is closed still: the next probe's time runs from its answer.
+        conn.timers.persist = now + conn.persist_interval(env.config);
     }
 }
 
 /// "If (SND.WL1 < SEG.SEQ or (SND.WL1 = SEG.SEQ and SND.WL2 =< SEG.ACK)), set SND.WND": whether it changed.
 fn update_window(conn: &mut Connection, segment: &Segment) -> bool {
+    if segment.ack.before(conn.sender.una()) {
+        // "If the ACK is a duplicate (SEG.ACK =< SND.UNA), it can be ignored": its window counts from an older left edge.
+        return false;
+    }
     let window = u32::from(segment.window) << conn.snd.scale;
     let newer = conn.snd.wl1.before(segment.seq)
         || (conn.snd.wl1 == segment.seq && conn.snd.wl2.at_or_before(segment.ack));

@@ -117,7 +117,7 @@ impl Tcp {
             seq: cookie::sequence(cx, &tuple, segment),
             ack: Some(segment.seq + 1),
             flags: if remembered.ecn { Flags::SYN | Flags::ECE } else { Flags::SYN },
-            window: offer.rcv.syn_window(),
+            window: offer.syn_window(),
             options: TcpOptions {
                 mss: Some(offer.advertised_mss()),
                 window_scale: remembered.window_scale.map(|_| offer.rcv.scale),
@@ -182,7 +182,7 @@ impl Tcp {
         conn.handshake.due = false;
         conn.ecn.enabled = remembered.ecn;
         conn.timestamps.offset = isn::timestamp_offset(cx, &tuple);
-        conn.rcv.advertise_syn(conn.rcv.syn_window());
+        conn.rcv.advertise_syn(conn.syn_window());
         cx.counters.tcp_cookies_in += 1;
         let id = self.insert(conn);
         if let Some(queues) = sockets.tcp_mut(listener).ok().and_then(|socket| socket.listener()) {

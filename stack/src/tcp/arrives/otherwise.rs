@@ -1,6 +1,6 @@
 //! SEGMENT ARRIVES in the states from SYN-RECEIVED on (RFC 9293 section 3.10.7.4), in the order of its checks.
 
-use super::{Env, Reset, Verdict, ack_field};
+use super::{Env, Reset, Verdict, ack_field, closed};
 use crate::frame::{AckWhy, DropReason, Outcome};
 use crate::socket::{Errno, SocketId, TcpState};
 use crate::tcp::connection::{Connection, INVALID_ANSWER_INTERVAL, Owner};
@@ -16,7 +16,6 @@ pub(crate) fn arrives(env: &mut Env<'_>, conn: &mut Connection, segment: Segment
     if let Some(verdict) = check_sequence(env, conn, &segment) {
         return verdict;
     }
-    update_recent(env, conn, &segment);
     // Second, check the RST bit.
     if segment.flags.rst() {
         return reset(env, conn, &segment);
@@ -40,6 +39,7 @@ pub(crate) fn arrives(env: &mut Env<'_>, conn: &mut Connection, segment: Segment
     if let Some(verdict) = ack_field::check(env, conn, &segment) {
         return verdict;
     }
+    update_recent(env, conn, &segment);
     ecn(conn, &segment);
     if segment.payload.is_empty() && !segment.flags.fin() && !segment.flags.urg() {
         return delivered(conn).into();
@@ -50,10 +50,9 @@ pub(crate) fn arrives(env: &mut Env<'_>, conn: &mut Connection, segment: Segment
 /// The sixth to eighth checks: the URG bit, the segment's text, the FIN bit.
 pub(super) fn text_and_fin(env: &mut Env<'_>, conn: &mut Connection, mut segment: Segment) -> Verdict {
     conn.counts.data_segments_in += u64::from(segment.wire_segments);
-    if segment.flags.urg() {
+    if conn.can_receive() {
         conn.urgent_arrives(&segment);
-    }
-    if !conn.can_receive() {
+    } else {
         // CLOSE-WAIT, CLOSING, LAST-ACK: "This should not occur since a FIN has been received from the remote side.
         // Ignore the segment text." What lies before RCV.NXT comes again because our ACK was lost: the FIN, above all. By
         // the first check it isn't acceptable, and answered; with Linux's left edge it may get this far.
@@ -65,13 +64,13 @@ pub(super) fn text_and_fin(env: &mut Env<'_>, conn: &mut Connection, mut segment
         }
         return env.drop(DropReason::TcpAfterClose);
     }
-    if !segment.payload.is_empty() && conn.owner == Owner::Orphan {
+    let closed_both = conn.owner == Owner::Orphan || conn.read_shut && conn.state != TcpState::Established;
+    if !segment.payload.is_empty() && closed_both {
         // Data for a closed socket can't be delivered: say so (RFC 9293 section 3.6.1, as RFC 1122 section 4.2.2.13).
         if conn.rcv.next.before(segment.seq + segment.payload.len() as u32) {
-            let reset = Reset { seq: conn.snd_nxt(), ack: Some(conn.rcv.next), why: "data after close" };
-            conn.close_with(None);
+            conn.close_with((conn.owner != Owner::Orphan).then_some(Errno::ECONNRESET));
             env.cx.drop(DropReason::TcpAfterClose);
-            return Verdict { outcome: Outcome::Answered { with: "RST" }, reset: Some(reset) };
+            return closed::reset(&segment, "data after close");
         }
     }
     let fin = segment.flags.fin().then(|| segment.seq + segment.payload.len() as u32);
@@ -91,7 +90,7 @@ pub(super) fn text_and_fin(env: &mut Env<'_>, conn: &mut Connection, mut segment
         _ => conn.rcv.fin_reached(),
     };
     if fin_reached {
-        fin_in_order(env, conn);
+        fin_in_order(conn);
     }
     outcome.into()
 }
@@ -159,7 +158,7 @@ fn text(
 }
 
 /// Eighth, check the FIN bit: the peer's FIN is in order.
-fn fin_in_order(env: &mut Env<'_>, conn: &mut Connection) {
+fn fin_in_order(conn: &mut Connection) {
     conn.ack.at_once(AckWhy::Fin);
     conn.flags.wake = true;
     conn.rcv.queue.forget_early();
@@ -174,7 +173,6 @@ fn fin_in_order(env: &mut Env<'_>, conn: &mut Connection) {
         }
         _ => {}
     }
-    let _ = env;
 }
 
 /// PAWS: RFC 7323 section 5.3, R1. A timestamp older than TS.Recent belongs to an old duplicate.
@@ -186,7 +184,10 @@ fn check_paws(env: &mut Env<'_>, conn: &mut Connection, segment: &Segment) -> Op
     if !older || outdated || segment.flags.rst() {
         return None;
     }
-    report_duplicate(env, conn, segment, segment.end());
+    // What lies ahead is dropped and may never have been here: to report it would be to SACK it.
+    if segment.seq.before(conn.rcv.next) {
+        report_duplicate(env, conn, segment, segment.end());
+    }
     answer_invalid(env, conn, AckWhy::Unacceptable);
     Some(env.drop(DropReason::TcpPaws))
 }
@@ -226,7 +227,8 @@ fn check_sequence(env: &mut Env<'_>, conn: &mut Connection, segment: &Segment) -
     Some(env.drop(DropReason::TcpOutOfWindow))
 }
 
-/// TS.Recent: RFC 7323 section 4.3, (2): a segment that is acceptable, not older, and spans the last ACK sent.
+/// TS.Recent: RFC 7323 section 4.3, (2): a segment that is acceptable, not older, and spans the last ACK sent. Only behind
+/// the check of the ACK field: who has guessed a sequence number alone could else make PAWS refuse the peer.
 fn update_recent(env: &mut Env<'_>, conn: &mut Connection, segment: &Segment) {
     if let Some(timestamps) = segment.options.timestamps.filter(|_| conn.timestamps.enabled)
         && segment.seq.at_or_before(conn.rcv.window_update)

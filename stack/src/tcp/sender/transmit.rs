@@ -105,7 +105,10 @@ impl Sender {
         let at_head = start <= self.board.una();
         let segments = self.board.on_resent(now, start, start + u64::from(plan.len), self.settings.mss);
         self.undo.on_resent(now, segments);
-        self.stalled_since.get_or_insert(now);
+        if why != RetransmitWhy::TailLossProbe {
+            // A probe asks; only what is taken for lost means that the peer may be gone.
+            self.stalled_since.get_or_insert(now);
+        }
         self.totals.bytes_resent += u64::from(plan.payload());
         self.totals.segments_resent = self.totals.segments_resent.wrapping_add(segments);
         if why == RetransmitWhy::TailLossProbe {

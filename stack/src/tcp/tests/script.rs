@@ -9,6 +9,7 @@ use crate::socket::{Errno, RecvFlags, SendFlags, SocketId, SocketKind, TcpInfo, 
 use crate::socket::{OptionName, SocketOption};
 use crate::stack::{Cidr, Config, InterfaceConfig, InterfaceId, MacAddr, Medium, Offloads, Stack};
 use crate::time::{Duration, Instant};
+use crate::wire::checksum::Sum;
 use crate::wire::tcp::{Flags, Header};
 use crate::wire::tcp_options::{TcpOptions, Timestamps};
 use bytes::Bytes;
@@ -24,7 +25,7 @@ pub(super) const PEER_PORT: u16 = 40_000;
 pub(super) struct Script {
     pub(super) stack: Stack,
     pub(super) now: Instant,
-    interface: InterfaceId,
+    pub(super) interface: InterfaceId,
     /// Our initial sequence number, seen in the first SYN that came out; the peer's, chosen.
     iss: Option<u32>,
     pub(super) irs: u32,
@@ -35,6 +36,23 @@ pub(super) struct Script {
     pub(super) window: u16,
     /// The peer puts timestamps on what it sends, with this offset to the clock in milliseconds.
     pub(super) timestamps: Option<u32>,
+    /// What acknowledgements of the peer's are relative to, where it isn't our first initial sequence number.
+    pub(super) ack_base: Option<u32>,
+    /// The packet that came out last.
+    pub(super) last_packet: Vec<u8>,
+}
+
+/// An IPv4 packet with a sound header.
+fn ipv4(from: Ipv4Addr, to: Ipv4Addr, protocol: u8, payload: &[u8]) -> Vec<u8> {
+    let total = (20 + payload.len()) as u16;
+    let mut packet = vec![0x45, 0, 0, 0, 0, 0, 0x40, 0, 64, protocol, 0, 0];
+    packet[2..4].copy_from_slice(&total.to_be_bytes());
+    packet.extend(from.octets());
+    packet.extend(to.octets());
+    let sum = Sum::default().bytes(&packet).checksum();
+    packet[10..12].copy_from_slice(&sum.to_be_bytes());
+    packet.extend(payload);
+    packet
 }
 
 impl Script {
@@ -68,6 +86,8 @@ impl Script {
             last_value: 0,
             window: 65_535,
             timestamps: None,
+            ack_base: None,
+            last_packet: Vec::new(),
         }
     }
 
@@ -102,17 +122,6 @@ impl Script {
         socket
     }
 
-    /// A socket that is connected; as [`Script::accepted`].
-    pub(super) fn connected(&mut self, options: &str) -> SocketId {
-        let socket = self.connecting();
-        let syn = self.pull().expect("a SYN");
-        assert!(syn.starts_with("S 0"), "{syn}");
-        let separator = if options.is_empty() { "" } else { "," };
-        self.inject(&format!("S. 0 ack 1 <mss 1460{separator}{options}>"));
-        self.expect(". 1 ack 1");
-        socket
-    }
-
     pub(super) fn inject(&mut self, segment: &str) -> Outcome {
         self.inject_from(PEER_PORT, segment)
     }
@@ -125,24 +134,39 @@ impl Script {
     }
 
     pub(super) fn inject_without_end(&mut self, port: u16, segment: &str) -> Outcome {
+        let packet = self.packet(PEER, OURS, port, segment);
+        self.stack.handle_frame(self.now, self.interface, RxFrame::new(packet))
+    }
+
+    /// Any packet, as a batch of its own.
+    pub(super) fn inject_bytes(&mut self, packet: Vec<u8>) -> Outcome {
+        let outcome = self.stack.handle_frame(self.now, self.interface, RxFrame::new(packet));
+        self.stack.end_batch(self.now);
+        outcome
+    }
+
+    /// The packet that carries a segment between two addresses.
+    pub(super) fn packet(&self, from: Ipv4Addr, to: Ipv4Addr, port: u16, segment: &str) -> Vec<u8> {
         let (header, len) = self.parse(port, segment);
         let mut frame = TxFrame::default();
         if len > 0 {
             let from = header.seq.wrapping_sub(self.irs);
             frame.payload.push((0..len as u32).map(|i| pattern(from.wrapping_add(i))).collect::<Bytes>());
         }
-        header.emit(&mut frame, PEER.into(), OURS.into(), false);
-        let tcp = frame.to_vec();
-        let mut packet = vec![0x45, 0, 0, 0, 0, 0, 0x40, 0, 64, 6, 0, 0];
-        packet.extend(PEER.octets());
-        packet.extend(OURS.octets());
-        let total = (packet.len() + tcp.len()) as u16;
-        packet[2..4].copy_from_slice(&total.to_be_bytes());
-        let sum = smoltcp::wire::Ipv4Packet::new_unchecked(&mut packet[..]);
-        let mut sum = sum;
-        sum.fill_checksum();
-        packet.extend(tcp);
-        self.stack.handle_frame(self.now, self.interface, RxFrame::new(packet))
+        header.emit(&mut frame, from.into(), to.into(), false);
+        ipv4(from, to, 6, &frame.to_vec())
+    }
+
+    /// An ICMP error of a router's about the packet that was pulled last.
+    pub(super) fn inject_icmp(&mut self, kind: u8, code: u8, mtu: u16) -> Outcome {
+        let quote = &self.last_packet[..self.last_packet.len().min(60)];
+        let mut message = vec![kind, code, 0, 0, 0, 0];
+        message.extend(mtu.to_be_bytes());
+        message.extend(quote);
+        let sum = Sum::default().bytes(&message).checksum();
+        message[2..4].copy_from_slice(&sum.to_be_bytes());
+        let packet = ipv4(Ipv4Addr::new(192, 0, 2, 254), OURS, 1, &message);
+        self.inject_bytes(packet)
     }
 
     /// The next segment that comes out, in words; none if the stack is silent.
@@ -152,6 +176,7 @@ impl Script {
             return None;
         }
         let bytes = frame.to_vec();
+        self.last_packet = bytes.clone();
         let (header, payload_at) = Header::parse(&bytes[20..]).expect("we send sound segments");
         assert_eq!(bytes[9], 6, "TCP");
         if header.flags.syn() {
@@ -257,7 +282,8 @@ impl Script {
             match word {
                 "ack" => {
                     let ack: i64 = words.next().unwrap().parse().unwrap();
-                    header.ack = self.iss.unwrap_or(0).wrapping_add(ack as u32);
+                    let base = self.ack_base.or(self.iss).unwrap_or(0);
+                    header.ack = base.wrapping_add(ack as u32);
                 }
                 "win" => header.window = words.next().unwrap().parse().unwrap(),
                 "urg" => header.urgent = words.next().unwrap().parse().unwrap(),

@@ -6,6 +6,7 @@
 use super::script::Script;
 use crate::frame::Outcome;
 use crate::socket::{Shutdown, SocketId, TcpState};
+use crate::time::Duration;
 
 /// Brings a stack into the table's state, and says which socket shows it.
 type Setup = fn() -> (Script, Option<SocketId>);
@@ -451,4 +452,94 @@ fn time_wait_3_10_7_4() {
         P. 100001:100011 ack 2  | answered: ACK  | . 2 ack 2       | TIME-WAIT
     ",
     );
+}
+
+#[test]
+fn nothing_stays_for_ever_when_the_application_is_gone_and_the_peer_silent() {
+    let states: [(Setup, &str); 9] = [
+        (syn_sent, "SYN-SENT"),
+        (syn_received, "SYN-RECEIVED"),
+        (established, "ESTABLISHED"),
+        (fin_wait_1, "FIN-WAIT-1"),
+        (fin_wait_2, "FIN-WAIT-2"),
+        (close_wait, "CLOSE-WAIT"),
+        (closing, "CLOSING"),
+        (last_ack, "LAST-ACK"),
+        (time_wait, "TIME-WAIT"),
+    ];
+    for (setup, state) in states {
+        // With the window open, and closed over data that waits.
+        for closed_window in [false, true] {
+            let (mut t, socket) = setup();
+            let socket = socket.unwrap();
+            if closed_window && matches!(state, "ESTABLISHED" | "CLOSE-WAIT") {
+                let (seq, sent) = (if state == "ESTABLISHED" { 1 } else { 2 }, t.info(socket).bytes_sent);
+                t.inject(&format!(". {seq} ack {} win 0", 1 + sent));
+                t.send(socket, 1_000).unwrap();
+            }
+            t.stack.close(t.now, socket).unwrap();
+            let mut segments = 0;
+            while t.wait_for_segment(Duration::from_secs(86_400)).is_some() {
+                segments += 1;
+                assert!(segments < 50, "{state} goes on sending");
+            }
+            assert_eq!(t.stack.poll_timeout(), None, "{state}");
+            assert_eq!(t.stack.tcp.connections.iter().count(), 0, "{state} holds its connection");
+            assert_eq!((t.stack.tcp.memory, t.stack.tcp.orphans), (0, 0), "{state} holds memory");
+            assert_eq!(t.stack.tcp.time_waits.len(), 0);
+        }
+    }
+}
+
+#[test]
+fn a_half_open_connection_of_a_listener_ends_by_itself() {
+    let (mut t, _) = syn_received_passive();
+    let mut segments = 0;
+    while t.wait_for_segment(Duration::from_secs(86_400)).is_some() {
+        segments += 1;
+    }
+    assert_eq!(segments, 5, "tcp_synack_retries");
+    assert_eq!(t.stack.tcp.connections.iter().count(), 0);
+    assert_eq!(t.stack.poll_timeout(), None);
+}
+
+#[test]
+fn no_segment_is_answered_by_more_than_it_weighs() {
+    // Each state, a hundred copies of each kind of suspect segment at once: never more answers than segments, and none
+    // that carries data; most are limited to one in half a second.
+    let states: [Setup; 10] = [
+        closed,
+        listen,
+        syn_received,
+        established,
+        fin_wait_1,
+        fin_wait_2,
+        close_wait,
+        closing,
+        last_ack,
+        time_wait,
+    ];
+    for setup in states {
+        for suspect in [
+            "R 101",
+            "R 100001",
+            "S 101",
+            "S 100001",
+            "- 1",
+            ". 1 ack 5000",
+            ". 1 ack -100000",
+            ". 100001 ack 1",
+        ] {
+            let (mut t, _) = setup();
+            let mut answers = 0;
+            for _ in 0..100 {
+                t.inject(suspect);
+                while let Some(segment) = t.pull() {
+                    answers += 1;
+                    assert!(!segment.split(' ').nth(1).unwrap_or_default().contains(':'), "{segment}");
+                }
+            }
+            assert!(answers <= 100, "{answers} answers to a hundred of {suspect}");
+        }
+    }
 }

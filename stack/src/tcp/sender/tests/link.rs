@@ -23,6 +23,8 @@ pub(super) struct Path {
     pub(super) reorder_ppm: u32,
     /// ... by this much.
     pub(super) late: Duration,
+    /// ACKs that come as late as that, out of a million.
+    pub(super) ack_reorder_ppm: u32,
     /// ACKs lost out of a million.
     pub(super) ack_loss_ppm: u32,
     /// ECN: mark instead of dropping when the queue is half full.
@@ -40,6 +42,7 @@ impl Path {
             lose_every: 0,
             reorder_ppm: 0,
             late: Duration::ZERO,
+            ack_reorder_ppm: 0,
             ack_loss_ppm: 0,
             mark: false,
         }
@@ -248,10 +251,21 @@ impl World {
                 let echoed = (echoed > Instant::ZERO).then(|| Instant::from_millis(echoed.as_millis()));
                 let ack = AckIn { ack: self.seq(ack), sack: &sack, echoed, ece, ..AckIn::default() };
                 let out = self.sender.on_ack(self.now, &ack);
+                self.compare();
                 self.report.acked += u64::from(out.newly_acked);
                 self.report.window_sum += u64::from(self.sender.cwnd()) * u64::from(out.newly_acked);
                 self.report.window_count += u64::from(out.newly_acked);
             }
+        }
+    }
+
+    /// What the sender takes for SACKed, the receiver has.
+    fn compare(&self) {
+        for range in self.sender.board.sacked_ranges_down() {
+            let has = |held: &Range<u64>| held.start <= range.start && range.end <= held.end;
+            let behind = range.end <= self.receiver.next;
+            let partly = range.start < self.receiver.next;
+            assert!(behind || partly || self.receiver.ranges.iter().any(has), "{range:?} is not there");
         }
     }
 
@@ -263,7 +277,9 @@ impl World {
             ece: core::mem::take(&mut self.ece),
         };
         if self.random.u32(0..1_000_000) >= self.path.ack_loss_ppm {
-            self.at(self.now + self.path.rtt / 2, ack);
+            let late = self.random.u32(0..1_000_000) < self.path.ack_reorder_ppm;
+            let late = if late { self.path.late } else { Duration::ZERO };
+            self.at(self.now + self.path.rtt / 2 + late, ack);
         }
     }
 
