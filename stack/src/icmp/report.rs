@@ -6,6 +6,7 @@ use crate::ip::{AddressKind, Ip, PacketIn, PacketOut};
 use crate::stack::{Context, InterfaceId};
 use crate::time::{Duration, Instant};
 use crate::wire::{icmp, ipv4};
+use bytes::Bytes;
 use core::net::IpAddr;
 
 /// An error that could be reported about a packet.
@@ -78,7 +79,7 @@ impl Icmp {
         };
         let mut frame = TxFrame::new(CauseKind::IcmpError { what: error.text() }.into());
         let quoted = QUOTED_PACKET_MAX.saturating_sub(packet.header.len()).min(packet.payload.len());
-        frame.payload.push(packet.header.clone());
+        frame.payload.push(Bytes::copy_from_slice(&packet.header));
         frame.payload.push(packet.payload.slice(..quoted));
         error.header().emit(&mut frame);
         let out = PacketOut {

@@ -1,11 +1,12 @@
 //! Packets that come in: header checks, martians, and whether they are for us.
 
 use super::reassembly::Fragment;
+use super::types::HeaderBytes;
 use super::{AddressKind, Input, Ip, PacketIn};
 use crate::frame::{DropReason, Outcome, RxFrame};
 use crate::stack::{Context, InterfaceId};
 use crate::wire::ipv4;
-use bytes::Bytes;
+use bytes::{Buf as _, Bytes};
 use core::net::{IpAddr, Ipv4Addr};
 
 /// A packet with its header read, on its way through the layer.
@@ -22,6 +23,18 @@ pub(super) struct Arrived<'a> {
 impl Arrived<'_> {
     /// The packet as transports and ICMP want it.
     pub(super) fn packet(&self, broadcast: bool) -> PacketIn {
+        self.with_payload(self.bytes.slice(usize::from(self.header.header_len)..), broadcast)
+    }
+
+    /// The same from what is not needed any more: without another reference to the frame's bytes, of which each costs
+    /// as much as copying some headers.
+    fn into_packet(mut self, broadcast: bool) -> PacketIn {
+        let packet = self.with_payload(Bytes::new(), broadcast);
+        self.bytes.advance(usize::from(self.header.header_len));
+        PacketIn { payload: self.bytes, ..packet }
+    }
+
+    fn with_payload(&self, payload: Bytes, broadcast: bool) -> PacketIn {
         let header_len = usize::from(self.header.header_len);
         PacketIn {
             interface: self.interface,
@@ -30,10 +43,10 @@ impl Arrived<'_> {
             protocol: self.header.protocol,
             tos: self.header.tos,
             broadcast: broadcast || self.link_broadcast,
-            payload: self.bytes.slice(header_len..),
+            payload,
             checksum: self.frame.checksum,
             gso: self.frame.gso,
-            header: self.bytes.slice(..header_len),
+            header: HeaderBytes::from_slice(&self.bytes[..header_len]),
         }
     }
 }
@@ -72,8 +85,8 @@ impl Ip {
                 // broadcast destination address" SHOULD be silently discarded.
                 Input::Done(cx.drop(DropReason::IpMartianDestination))
             }
-            For::Us => self.local(cx, &arrived, false),
-            For::AllOfUs => self.local(cx, &arrived, true),
+            For::Us => self.local(cx, arrived, false),
+            For::AllOfUs => self.local(cx, arrived, true),
             For::Others => self.forward(cx, &arrived),
         }
     }
@@ -118,12 +131,13 @@ impl Ip {
     }
 
     /// The packet is for this machine.
-    fn local(&mut self, cx: &mut Context, arrived: &Arrived<'_>, broadcast: bool) -> Input {
-        let packet = arrived.packet(broadcast);
-        if !arrived.header.is_fragment() {
+    fn local(&mut self, cx: &mut Context, arrived: Arrived<'_>, broadcast: bool) -> Input {
+        let header = arrived.header;
+        let packet = arrived.into_packet(broadcast);
+        if !header.is_fragment() {
             return Input::Deliver(packet);
         }
-        let (fragment, evicted) = self.reassembly.add(cx.now, &arrived.header, packet);
+        let (fragment, evicted) = self.reassembly.add(cx.now, &header, packet);
         for _ in 0..evicted {
             cx.drop(DropReason::ReassemblyFull);
         }

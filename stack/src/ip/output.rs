@@ -1,5 +1,6 @@
 //! Packets that go out: the header, the next hop, and who may send when.
 
+use super::types::HeaderBytes;
 use super::{Ip, News, NextHop, PacketIn, PacketOut, Route, Sender};
 use crate::frame::{DropReason, RxChecksum, TxFrame};
 use crate::icmp::ErrorOut;
@@ -152,7 +153,7 @@ fn given_up(frame: &TxFrame) -> Option<Box<PacketIn>> {
         payload: bytes.slice(header_len..),
         checksum: RxChecksum::Unverified,
         gso: None,
-        header: bytes.slice(..header_len),
+        header: HeaderBytes::from_slice(&bytes[..header_len]),
     }))
 }
 

@@ -208,7 +208,6 @@ impl Datagram {
         // Copied, so that a small fragment does not pin its frame's whole buffer.
         self.pieces.insert(at, Piece { offset, data: Bytes::copy_from_slice(&payload) });
         if offset == 0 {
-            packet.header = Bytes::copy_from_slice(&packet.header);
             self.first = Some(packet);
         }
         // No two pieces overlap, so their lengths tell whether a hole is left.

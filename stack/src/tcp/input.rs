@@ -19,13 +19,13 @@ impl Tcp {
         cx: &mut Context,
         ip: &mut Ip,
         sockets: &mut Sockets,
-        packet: PacketIn,
+        mut packet: PacketIn,
     ) -> Outcome {
         cx.counters.tcp_segments_in += 1;
         if packet.broadcast {
             return cx.drop(DropReason::TcpNotUnicast);
         }
-        let (remote_port, local_port, segment) = match Segment::parse(&packet) {
+        let (remote_port, local_port, segment) = match Segment::parse(&mut packet) {
             Ok(parsed) => parsed,
             Err(reason) => return cx.drop(reason),
         };

@@ -7,7 +7,7 @@ use crate::ip::PacketIn;
 use crate::wire::checksum;
 use crate::wire::tcp::{Flags, Header, PROTOCOL};
 use crate::wire::tcp_options::TcpOptions;
-use bytes::Bytes;
+use bytes::{Buf as _, Bytes};
 
 /// A segment, as section 3.3.1 of RFC 9293 names its parts.
 #[derive(Clone, Debug)]
@@ -32,15 +32,16 @@ pub(crate) struct Segment {
 }
 
 impl Segment {
-    /// Reads and checks a packet's segment: its ports, and the rest.
-    pub(crate) fn parse(packet: &PacketIn) -> Result<(u16, u16, Segment), DropReason> {
+    /// Reads and checks a packet's segment: its ports, and the rest. The payload is taken out of the packet.
+    pub(crate) fn parse(packet: &mut PacketIn) -> Result<(u16, u16, Segment), DropReason> {
         let (header, payload_at) = Header::parse(&packet.payload).ok_or(DropReason::TcpMalformed)?;
         let sound = packet.checksum != RxChecksum::Unverified
             || checksum::verify(packet.source, packet.destination, PROTOCOL, &packet.payload);
         if !sound {
             return Err(DropReason::TcpBadChecksum);
         }
-        let payload = packet.payload.slice(payload_at..);
+        let mut payload = core::mem::take(&mut packet.payload);
+        payload.advance(payload_at);
         let segment_bytes = packet.gso.map_or(payload.len(), |gso| usize::from(gso.size).min(payload.len()));
         let wire_segments = packet.gso.map_or(1, |gso| payload.len().div_ceil(usize::from(gso.size).max(1)));
         let segment = Segment {

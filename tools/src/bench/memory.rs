@@ -7,7 +7,8 @@ use super::relay::clock;
 use super::rounds::Rounds;
 use super::stage::{CLIENT, PORT, PREFIX_LEN, SERVER};
 use super::table::{Better, Metric};
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
+use std::collections::VecDeque;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
@@ -23,6 +24,9 @@ pub(super) const METRICS: &[Metric] = &[Metric { name: "goodput", unit: "Gbit/s"
 
 /// Bytes that are written and read at a time.
 pub(super) const CHUNK: usize = 64 << 10;
+
+/// Chunks of the wire that are used in turn, a few more than what lies unread.
+const CHUNKS: usize = 6;
 
 /// Connections that are opened at once, fewer than a backlog holds.
 const OPENING_MAX: usize = 64;
@@ -48,8 +52,36 @@ pub(super) struct Pair {
     client: Stack,
     server: Stack,
     frame: TxFrame,
-    /// Where frames are copied to on their way: a wire has no references.
-    wire: BytesMut,
+    wire: Wire,
+}
+
+/// Where frames are copied to on their way, since a wire has no references: chunks that are used in turn.
+#[derive(Default)]
+struct Wire {
+    current: BytesMut,
+    used: VecDeque<BytesMut>,
+}
+
+impl Wire {
+    fn copy(&mut self, frame: &TxFrame) -> Bytes {
+        if self.current.capacity() < frame.len() {
+            let mut fresh = BytesMut::new();
+            if self.used.len() >= CHUNKS
+                && let Some(oldest) = self.used.pop_front()
+            {
+                fresh = oldest;
+            }
+            if !fresh.try_reclaim(CHUNK) {
+                fresh = BytesMut::with_capacity(CHUNK);
+            }
+            self.used.push_back(std::mem::replace(&mut self.current, fresh));
+        }
+        self.current.extend_from_slice(frame.headers());
+        for slice in &frame.payload {
+            self.current.extend_from_slice(slice);
+        }
+        self.current.split().freeze()
+    }
 }
 
 /// A connection, as both ends see it.
@@ -65,7 +97,7 @@ impl Pair {
             client: machine(CLIENT, seed)?,
             server: machine(SERVER, !seed)?,
             frame: TxFrame::new(Cause::default()),
-            wire: BytesMut::new(),
+            wire: Wire::default(),
         })
     }
 
@@ -177,22 +209,16 @@ impl Pair {
 }
 
 /// One batch from one machine to the other; false if there was nothing.
-fn carry(now: Instant, from: &mut Stack, to: &mut Stack, frame: &mut TxFrame, wire: &mut BytesMut) -> bool {
+fn carry(now: Instant, from: &mut Stack, to: &mut Stack, frame: &mut TxFrame, wire: &mut Wire) -> bool {
     if from.poll_timeout().is_some_and(|due| due <= now) {
         from.handle_timeout(now);
     }
     let mut carried = 0;
     while carried < RX_BATCH_MAX && from.poll_transmit(now, INTERFACE, frame) {
         carried += 1;
-        if wire.capacity() < frame.len() {
-            *wire = BytesMut::with_capacity(CHUNK);
-        }
-        wire.extend_from_slice(frame.headers());
-        for slice in &frame.payload {
-            wire.extend_from_slice(slice);
-        }
+        let copy = wire.copy(frame);
         frame.payload.clear();
-        to.handle_frame(now, INTERFACE, RxFrame::new(wire.split().freeze()));
+        to.handle_frame(now, INTERFACE, RxFrame::new(copy));
     }
     if carried > 0 {
         to.end_batch(now);

@@ -35,7 +35,7 @@ fn packet(data: &[u8]) -> PacketIn {
         payload: Bytes::copy_from_slice(data),
         checksum: RxChecksum::Verified,
         gso: None,
-        header: Bytes::from_static(b"the header"),
+        header: b"the header"[..].into(),
     }
 }
 
