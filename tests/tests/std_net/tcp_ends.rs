@@ -70,6 +70,15 @@ fn shutdown_of_reading<W: World>(w: &W, log: &mut Log) {
     log.timed("then the end", || us.read(&mut [0; 64]));
     log.result("we still write", us.write(b"answer"));
     log.result("the peer reads", them.read(&mut [0; 64]));
+    let (us, them) = connected(w);
+    log.result("of both", us.shutdown(Shutdown::Both));
+    w.us().pause(PAUSE);
+    log.result("the peer still writes", them.write(b"after"));
+    w.us().pause(PAUSE);
+    log.result("which is reset, as it reads after the end", them.read_all().1);
+    log.result("we read", us.read(&mut [0; 64]));
+    log.result("and again", us.read(&mut [0; 64]));
+    log.result("we write", us.write(b"x"));
 }
 
 fn shutdown_twice<W: World>(w: &W, log: &mut Log) {

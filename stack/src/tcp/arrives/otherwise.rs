@@ -64,11 +64,12 @@ pub(super) fn text_and_fin(env: &mut Env<'_>, conn: &mut Connection, mut segment
         }
         return env.drop(DropReason::TcpAfterClose);
     }
-    if !segment.payload.is_empty() && conn.owner == Owner::Orphan {
-        // Data for a closed socket can't be delivered: say so (RFC 9293 section 3.6.1, as RFC 1122 section 4.2.2.13).
+    let unwanted = conn.owner == Owner::Orphan || conn.read_shut && conn.fin_queued;
+    if !segment.payload.is_empty() && unwanted {
+        // Data for a socket that is closed, or shut down both ways, can't be delivered: say so (RFC 9293 section 3.6.1, as RFC 1122 section 4.2.2.13).
         if conn.rcv.next.before(segment.seq + segment.payload.len() as u32) {
             let reset = Reset { seq: conn.snd_nxt(), ack: Some(conn.rcv.next), why: "data after close" };
-            conn.close_with(None);
+            conn.close_with(Some(Errno::ECONNRESET));
             env.cx.drop(DropReason::TcpAfterClose);
             return Verdict { outcome: Outcome::Answered { with: "RST" }, reset: Some(reset) };
         }
@@ -113,12 +114,8 @@ fn text(
         conn.rcv.rtt_sample(now.since(sent).max(Duration::from_millis(1)));
     }
     conn.rcv.segment_max = conn.rcv.segment_max.max(segment.segment_bytes);
-    let inserted = if conn.read_shut {
-        conn.rcv.discard(start, payload.len() as u32)
-    } else {
-        conn.rcv.data(start, payload)
-    };
-    match inserted {
+    // After a shutdown of reading alone, data is taken still, and can be read, as on Linux.
+    match conn.rcv.data(start, payload) {
         Inserted::InOrder { bytes, filled_hole } => {
             conn.counts.bytes_received += bytes as u64;
             conn.flags.wake = true;
