@@ -169,3 +169,61 @@ impl Ports {
 fn overlap(one: IpAddr, other: IpAddr) -> bool {
     one == other || one.is_unspecified() || other.is_unspecified()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::time::Instant;
+    use core::net::Ipv4Addr;
+
+    const ANY: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+    const ONE: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1));
+    const OTHER: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
+    fn ports() -> Ports {
+        Ports::new(&Context::new(Instant::ZERO, 1), (32_768, 60_999))
+    }
+
+    fn name(address: IpAddr, reuse_address: bool) -> PortName {
+        PortName { address, port: 80, reuse_address, reuse_port: false }
+    }
+
+    fn socket(index: u32) -> SocketId {
+        SocketId { index, generation: 0 }
+    }
+
+    #[test]
+    fn a_connection_holds_its_port_on_its_own_address_only() {
+        let mut ports = ports();
+        ports.connected(name(OTHER, false));
+        ports.connected(name(OTHER, false));
+        assert_eq!(ports.bind(name(OTHER, false), socket(1)), Err(Errno::EADDRINUSE));
+        assert_eq!(
+            ports.bind(name(OTHER, true), socket(1)),
+            Err(Errno::EADDRINUSE),
+            "reuse takes both sides"
+        );
+        assert_eq!(ports.bind(name(ANY, false), socket(1)), Err(Errno::EADDRINUSE));
+        assert_eq!(ports.bind(name(ONE, false), socket(1)), Ok(()));
+        ports.disconnected(name(OTHER, false));
+        assert_eq!(ports.bind(name(OTHER, false), socket(2)), Err(Errno::EADDRINUSE), "one is left");
+        ports.disconnected(name(OTHER, false));
+        assert_eq!(ports.bind(name(OTHER, false), socket(2)), Ok(()));
+    }
+
+    #[test]
+    fn a_server_may_start_again_beside_its_old_connections() {
+        let mut ports = ports();
+        assert_eq!(ports.bind(name(ANY, true), socket(1)), Ok(()));
+        assert_eq!(ports.listen(80, socket(1)), Ok(()));
+        ports.connected(name(ONE, true));
+        assert_eq!(ports.bind(name(ANY, true), socket(2)), Err(Errno::EADDRINUSE), "somebody listens");
+        ports.unbind(80, socket(1));
+        assert_eq!(ports.bind(name(ANY, false), socket(2)), Err(Errno::EADDRINUSE));
+        assert_eq!(ports.bind(name(ANY, true), socket(2)), Ok(()));
+        ports.unbind(80, socket(2));
+        assert!(!ports.is_unused(80));
+        ports.disconnected(name(ONE, true));
+        assert!(ports.is_unused(80));
+    }
+}
