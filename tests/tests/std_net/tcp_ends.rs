@@ -193,7 +193,11 @@ fn linger_waits<W: World>(w: &W, log: &mut Log) {
     let (us, them) = connected(w);
     us.linger_for(Some(Duration::from_secs(1))).unwrap();
     us.set_nonblocking(true).unwrap();
-    while us.write(&[1; 100_000]).is_ok() {}
+    // Until the peer's buffer is full, too.
+    while us.write(&[1; 100_000]).is_ok() {
+        while us.write(&[1; 100_000]).is_ok() {}
+        w.us().pause(PAUSE);
+    }
     log.timed("a close whose data nobody reads", || {
         drop(us);
         Ok(())

@@ -19,6 +19,9 @@ pub(crate) fn list<W: World>() -> Vec<Entry<W>> {
         entry("connect_without_a_route", connect_without_a_route),
         entry("connect_to_nobody", connect_to_nobody),
         entry("connect_to_odd_addresses", connect_to_odd_addresses),
+        entry("connect_to_port_0", connect_to_port_0).differs(
+            "Linux sends its SYN to port 0, which is reserved (RFC 6335 section 6), and is refused there; ours isn't sent",
+        ),
         entry("bind_in_use", bind_in_use),
         entry("bind_to_broadcast", bind_to_broadcast)
             .differs("Linux lets TCP listen where no connection can ever come; ours says so"),
@@ -143,7 +146,6 @@ fn connect_to_nobody<W: World>(w: &W, log: &mut Log) {
 }
 
 fn connect_to_odd_addresses<W: World>(w: &W, log: &mut Log) {
-    log.result("port 0", w.us().connect(w.them().at(0)).map(drop));
     log.result("broadcast", w.us().connect(SocketAddr::from(([10, 0, 0, 255], 9))).map(drop));
     log.result("everybody", w.us().connect(SocketAddr::from(([255, 255, 255, 255], 9))).map(drop));
     log.result("multicast", w.us().connect(SocketAddr::from(([224, 0, 0, 5], 9))).map(drop));
@@ -164,6 +166,10 @@ fn connect_to_odd_addresses<W: World>(w: &W, log: &mut Log) {
             }
         }),
     );
+}
+
+fn connect_to_port_0<W: World>(w: &W, log: &mut Log) {
+    log.result("connect", w.us().connect(w.them().at(0)).map(drop));
 }
 
 fn bind_in_use<W: World>(w: &W, log: &mut Log) {

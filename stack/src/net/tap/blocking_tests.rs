@@ -46,10 +46,12 @@ fn exchange(a: &Machine, rounds: u32) {
 fn threads_that_block_drive_and_hand_the_driver_on() {
     let (a, b) = undriven();
     let listener = TcpListener::bind(&b.host(), any(7)).unwrap();
+    let a = &a;
     std::thread::scope(|scope| {
         start(scope, || echo(&listener, 4));
         // Threads come and go at different times, so the driver passes through many hands.
-        let threads: Vec<_> = [50, 400, 150, 300].map(|rounds| start(scope, || exchange(&a, rounds))).into();
+        let threads: Vec<_> =
+            [50, 400, 150, 300].map(|rounds| start(scope, move || exchange(a, rounds))).into();
         for thread in threads {
             thread.join().unwrap();
         }
