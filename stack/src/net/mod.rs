@@ -15,6 +15,12 @@
 //!
 //! The types here are async. Those of [`blocking`] are made in the manner of `std::net`, for programs that embed the
 //! stack: a thread that is about to block drives the device itself if nobody else does (see `tap`).
+//!
+//! # HTTP by `hyper`
+//!
+//! ```rust,no_run
+#![doc = include_str!("../../examples/web.rs")]
+//! ```
 
 pub mod blocking;
 mod executor;

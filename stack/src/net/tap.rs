@@ -14,6 +14,12 @@
 //! Whoever holds the driver drives (`seat`). [`Machine::run`] and [`RunningMachine`] hold it while they run, and a
 //! program that owns its loop calls [`Machine::turn`]. A thread that blocks in a call of [`super::blocking`] takes it
 //! if nobody else has it, turns it until its own call is done, and hands it on.
+//!
+//! # A program that owns its loop
+//!
+//! ```rust,no_run
+#![doc = include_str!("../../examples/own_loop.rs")]
+//! ```
 
 mod open;
 mod port;
@@ -408,5 +414,7 @@ const EVENTS_PER_POLL_MAX: usize = 64;
 /// How often a device without a descriptor is asked for frames while there is nothing else to do.
 const ASK_AGAIN_AFTER: Duration = Duration::from_millis(1);
 
+#[cfg(test)]
+mod blocking_tests;
 #[cfg(test)]
 mod tests;

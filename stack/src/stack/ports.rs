@@ -15,18 +15,24 @@ impl Ports {
 
     /// A free port for a flow, which is whatever tells it from others: protocol, local address, remote address and
     /// port. `is_free` is asked of each candidate. None when every port is taken.
-    pub(crate) fn pick(
+    pub(crate) fn pick(cx: &mut Context, flow: impl Hash, is_free: impl FnMut(u16) -> bool) -> Option<u16> {
+        Ports::pick_from(cx, (FIRST, LAST), flow, is_free)
+    }
+
+    /// As [`Ports::pick`], out of the ports from `first` to `last`.
+    pub(crate) fn pick_from(
         cx: &mut Context,
+        (first, last): (u16, u16),
         flow: impl Hash,
         mut is_free: impl FnMut(u16) -> bool,
     ) -> Option<u16> {
         let hash = cx.keys.ports.hash_one(flow);
         let counter = &mut cx.ports.counters[(hash >> 32) as usize % COUNTERS];
-        let count = u32::from(LAST - FIRST) + 1;
+        let count = u32::from(last.saturating_sub(first)) + 1;
         for _ in 0..count {
             let candidate = (u64::from(*counter) + (hash & 0xffff_ffff)) % u64::from(count);
             *counter = counter.wrapping_add(1);
-            let port = FIRST + candidate as u16;
+            let port = first + candidate as u16;
             if is_free(port) {
                 return Some(port);
             }

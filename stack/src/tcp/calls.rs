@@ -3,6 +3,7 @@
 use super::connection::{Connection, Owner, UNSENT_BYTES_MAX};
 use super::demux::{Slot, Tuple};
 use super::listener::Listener;
+use super::ports::PortName;
 use super::seq::SeqNum;
 use super::settings::Settings;
 use super::socket::Role;
@@ -52,7 +53,8 @@ impl Tcp {
             port => port,
         };
         let settings = &socket.settings;
-        self.ports.bind(address.ip(), port, id, settings.reuse_address, settings.reuse_port)?;
+        let (reuse_address, reuse_port) = (settings.reuse_address, settings.reuse_port);
+        self.ports.bind(PortName { address: address.ip(), port, reuse_address, reuse_port }, id)?;
         socket.bound = Some((address.ip(), port));
         Ok(())
     }
@@ -153,6 +155,7 @@ impl Tcp {
         let route = match ip.route(remote, source, settings.interface, false) {
             // Only one host can be connected to (RFC 9293 section 3.9.2.3).
             Err(Errno::EACCES) => return Err(Errno::ENETUNREACH),
+            Ok(_) if address.is_multicast() => return Err(Errno::ENETUNREACH),
             route => route?,
         };
         let remote = (remote, peer.port());
@@ -173,19 +176,19 @@ impl Tcp {
     /// of a connection in TIME-WAIT, also what that one has used up of our sequence numbers.
     fn local_end(
         &mut self,
-        cx: &Context,
+        cx: &mut Context,
         bound: Option<(IpAddr, u16)>,
         source: IpAddr,
         remote: (IpAddr, u16),
     ) -> Result<((IpAddr, u16), Option<SeqNum>), Errno> {
-        let demux = &self.demux;
+        let (now, demux) = (cx.now, &self.demux);
         let time_waits = &self.time_waits;
         let reusable = |local: (IpAddr, u16)| match demux.get(&Tuple { local, remote }) {
             None => true,
             Some(Slot::Connection(_)) => false,
             // RFC 6191 section 2: timestamps keep the old connection's segments apart from the new one's.
             Some(Slot::TimeWait(id)) => time_waits.get(id).is_none_or(|entry| {
-                entry.timestamps.is_some_and(|ts| cx.now.since(ts.recent_at) > Duration::from_secs(1))
+                entry.timestamps.is_some_and(|ts| now.since(ts.recent_at) > Duration::from_secs(1))
             }),
         };
         let local = match bound {
@@ -200,9 +203,11 @@ impl Tcp {
         };
         let mut used = None;
         if let Some(Slot::TimeWait(id)) = self.demux.get(&Tuple { local, remote }) {
-            used = self.time_waits.remove(id).map(|entry| entry.snd_nxt);
             self.demux.remove(&Tuple { local, remote }, Slot::TimeWait(id));
-            self.ports.disconnected(local.1);
+            if let Some(entry) = self.time_waits.remove(id) {
+                self.ports.disconnected(entry.port);
+                used = Some(entry.snd_nxt);
+            }
         }
         Ok((local, used))
     }
@@ -339,6 +344,10 @@ impl Tcp {
             self.connections.put(conn);
             return Err(Errno::ENOTCONN);
         }
+        if conn.state == TcpState::SynSent {
+            // There are no directions yet: the attempt is given up, which the error says, as on Linux.
+            conn.close_with(Some(Errno::ECONNRESET));
+        }
         if how != Shutdown::Write {
             conn.read_shut = true;
         }
@@ -452,7 +461,9 @@ impl Tcp {
     pub(crate) fn peer_addr(&self, socket: &TcpSocket) -> Result<SocketAddr, Errno> {
         let conn = socket.connection().and_then(|conn| self.connections.get(conn)).ok_or(Errno::ENOTCONN)?;
         match conn.state {
-            TcpState::SynSent | TcpState::SynReceived | TcpState::Closed => Err(Errno::ENOTCONN),
+            TcpState::SynSent | TcpState::SynReceived | TcpState::Closed | TcpState::TimeWait => {
+                Err(Errno::ENOTCONN)
+            }
             _ => Ok(conn.tuple.remote()),
         }
     }
@@ -508,16 +519,16 @@ impl Connection {
     }
 
     fn nothing_to_read(&mut self, empty_buffer: bool) -> Result<usize, Errno> {
-        if self.rcv.finished || self.read_shut {
+        if self.rcv.finished {
             return Ok(0);
         }
         if let Some(error) = self.error.take() {
             return Err(error);
         }
         match self.state {
-            TcpState::Closed if self.flags.was_open => Ok(0),
-            TcpState::Closed => Err(Errno::ENOTCONN),
-            _ if empty_buffer => Ok(0),
+            // As on Linux, an attempt that failed reads as an end, once its error was told.
+            TcpState::Closed => Ok(0),
+            _ if self.read_shut || empty_buffer => Ok(0),
             _ => Err(Errno::EAGAIN),
         }
     }

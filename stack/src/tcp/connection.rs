@@ -3,6 +3,7 @@
 use super::ack::AckState;
 use super::demux::{ConnectionId, Tuple};
 use super::isn;
+use super::ports::PortName;
 use super::push::Pushes;
 use super::receiver::Receiver;
 use super::send_queue::SendQueue;
@@ -30,6 +31,8 @@ pub(crate) enum Owner {
 pub(crate) struct Connection {
     pub(crate) id: ConnectionId,
     pub(crate) tuple: Tuple,
+    /// How it has its local port; what the socket says of reuse later doesn't change that.
+    pub(crate) port: PortName,
     pub(crate) state: TcpState,
     pub(crate) owner: Owner,
     pub(crate) settings: Settings,

@@ -68,7 +68,7 @@ impl Tcp {
         }
         while let Some((id, entry)) = self.time_waits.pop_expired(cx.now, false) {
             self.demux.remove(&entry.tuple, Slot::TimeWait(id));
-            self.ports.disconnected(entry.tuple.local.1);
+            self.ports.disconnected(entry.port);
         }
     }
 
@@ -181,7 +181,7 @@ impl Tcp {
             Arrival::Reopen => {
                 self.time_waits.remove(id);
                 self.demux.remove(&tuple, Slot::TimeWait(id));
-                self.ports.disconnected(tuple.local.1);
+                self.ports.disconnected(entry.port);
                 let verdict = self.stranger_arrives(cx, ip, sockets, tuple, segment);
                 if let Some(Slot::Connection(new)) = self.demux.get(&tuple)
                     && let Some(conn) = self.connections.get_mut(new)

@@ -8,6 +8,7 @@ use super::connection::{
 use super::demux::{ConnectionId, Tuple};
 use super::isn;
 use super::mtu::Probing;
+use super::ports::PortName;
 use super::push::Pushes;
 use super::receiver::Receiver;
 use super::segment::Segment;
@@ -44,6 +45,12 @@ impl Connection {
         let mut conn = Connection {
             id: ConnectionId { index: 0, generation: 0 },
             tuple,
+            port: PortName {
+                address: tuple.local.0,
+                port: tuple.local.1,
+                reuse_address: settings.reuse_address,
+                reuse_port: settings.reuse_port,
+            },
             state: TcpState::SynSent,
             owner,
             settings,

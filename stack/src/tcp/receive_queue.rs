@@ -124,12 +124,6 @@ impl ReceiveQueue {
         count
     }
 
-    /// Moves on without keeping the bytes.
-    pub(crate) fn skip(&mut self, count: u64) {
-        self.next += count;
-        self.forget_early();
-    }
-
     /// Drops what came early: behind a FIN nothing can follow.
     pub(crate) fn forget_early(&mut self) {
         self.early.clear();

@@ -158,16 +158,6 @@ impl Receiver {
         }
     }
 
-    /// Counts data that nobody will read (after `shutdown(SHUT_RD)`): it is acknowledged and dropped.
-    pub(crate) fn discard(&mut self, seq: SeqNum, len: u32) -> Inserted {
-        if seq != self.next || len > self.window() {
-            return Inserted::Full;
-        }
-        self.next += len;
-        self.queue.skip(u64::from(len));
-        Inserted::InOrder { bytes: len as usize, filled_hole: false }
-    }
-
     /// A segment brought what was here already: the next ACK says so (RFC 2883), except for what lies ahead.
     pub(crate) fn report_duplicate(&mut self, start: SeqNum, end: SeqNum) {
         self.duplicate = Some((start, end.earliest(self.next.latest(start))));

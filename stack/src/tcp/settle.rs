@@ -13,10 +13,10 @@ use crate::stack::Context;
 impl Tcp {
     /// Enters a new connection into the tables.
     pub(crate) fn insert(&mut self, conn: Connection) -> ConnectionId {
-        let tuple = conn.tuple;
+        let (tuple, port) = (conn.tuple, conn.port);
         let id = self.connections.insert(Box::new(conn));
         self.demux.insert(tuple, Slot::Connection(id));
-        self.ports.connected(tuple.local.1);
+        self.ports.connected(port);
         id
     }
 
@@ -188,7 +188,7 @@ impl Tcp {
     /// Takes a finished connection out of the tables. Where a socket owns it, it stays readable until that is closed.
     fn remove(&mut self, mut conn: Box<Connection>) {
         self.demux.remove(&conn.tuple, Slot::Connection(conn.id));
-        self.ports.disconnected(conn.tuple.local.1);
+        self.ports.disconnected(conn.port);
         self.timers.disarm(conn.id.index, &mut conn.armed);
         conn.flags.in_batch = false;
         match conn.owner {
@@ -215,13 +215,13 @@ impl Tcp {
             && let Some((id, oldest)) = self.time_waits.pop_expired(cx.now, true)
         {
             self.demux.remove(&oldest.tuple, Slot::TimeWait(id));
-            self.ports.disconnected(oldest.tuple.local.1);
+            self.ports.disconnected(oldest.port);
         }
         let window = conn.rcv.advertise(u32::from(conn.advertised_mss()));
         let id = self.time_waits.insert(cx.now, conn, window, self.config.time_wait);
         // The pair of ends leads to the entry from now on; the port stays counted once.
         self.demux.insert(conn.tuple, Slot::TimeWait(id));
-        self.ports.connected(conn.tuple.local.1);
+        self.ports.connected(conn.port);
         if conn.ack.now.is_some()
             && let Some(entry) = self.time_waits.get(id).copied()
         {

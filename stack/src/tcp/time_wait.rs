@@ -3,6 +3,7 @@
 use super::arrives::Verdict;
 use super::connection::Connection;
 use super::demux::Tuple;
+use super::ports::PortName;
 use super::segment::Segment;
 use super::seq::SeqNum;
 use crate::frame::{DropReason, Outcome};
@@ -19,6 +20,7 @@ pub(crate) struct TimeWaitId(u64);
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct TimeWait {
     pub(crate) tuple: Tuple,
+    pub(crate) port: PortName,
     pub(crate) route: Route,
     pub(crate) snd_nxt: SeqNum,
     pub(crate) rcv_nxt: SeqNum,
@@ -67,6 +69,7 @@ impl TimeWaits {
     ) -> TimeWaitId {
         let entry = TimeWait {
             tuple: conn.tuple,
+            port: conn.port,
             route: conn.route,
             snd_nxt: conn.snd_nxt(),
             rcv_nxt: conn.rcv.next,

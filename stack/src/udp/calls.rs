@@ -1,13 +1,14 @@
 //! The socket calls on UDP sockets.
 
 use super::Udp;
+use super::datagrams::Datagrams;
 use super::demux::Binding;
 use super::output::queue;
 use crate::ip::{Ip, Sender};
 use crate::socket::{Errno, Kind, RecvFlags, Shutdown, SocketId, Sockets};
 use crate::stack::{Context, Ports};
 use crate::wire::udp;
-use core::net::{IpAddr, SocketAddr};
+use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 impl Udp {
     /// Errors: `EAFNOSUPPORT`, `EADDRNOTAVAIL`, `EADDRINUSE`, `EINVAL` when it is bound already.
@@ -73,6 +74,7 @@ impl Udp {
             return Err(Errno::EINVAL);
         }
         let datagrams = &sockets.udp_mut(id)?.datagrams;
+        let peer = host_of(peer, datagrams);
         let (source, settings) = (datagrams.pinned_source(), &datagrams.settings);
         let route = ip.route(peer.ip(), source, settings.interface, settings.broadcast)?;
         if datagrams.local.is_none() {
@@ -104,10 +106,11 @@ impl Udp {
         }
         let datagrams = &sockets.udp_mut(id)?.datagrams;
         if datagrams.local.is_none() && peer.is_some() {
-            let any = SocketAddr::new(IpAddr::V4(core::net::Ipv4Addr::UNSPECIFIED), 0);
+            let any = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
             self.bind_to(cx, sockets, id, any, peer)?;
         }
         let datagrams = &mut sockets.udp_mut(id)?.datagrams;
+        let peer = peer.map(|peer| host_of(peer, datagrams));
         let sent = datagrams.send(ip, Sender::Udp(id), &mut self.arena, data, peer, udp::HEADER_BYTES)?;
         cx.counters.bytes_copied += sent as u64;
         Ok(sent)
@@ -157,4 +160,12 @@ impl Udp {
         }
         Ok(())
     }
+}
+
+/// The unspecified address means this host, as everywhere: by the address that the socket is bound to, or loopback's.
+fn host_of(peer: SocketAddr, datagrams: &Datagrams) -> SocketAddr {
+    if !peer.ip().is_unspecified() {
+        return peer;
+    }
+    SocketAddr::new(datagrams.pinned_source().unwrap_or(Ipv4Addr::LOCALHOST.into()), peer.port())
 }

@@ -45,7 +45,6 @@ fn entry<W>(name: &'static str, behaviour: Behaviour<W>) -> Entry<W> {
 
 impl<W> Entry<W> {
     /// Notes why ours differs, in both settings.
-    #[allow(dead_code)]
     fn differs(self, why: &'static str) -> Entry<W> {
         Entry { differs: [Some(why); 2], ..self }
     }

@@ -70,6 +70,15 @@ fn shutdown_of_reading<W: World>(w: &W, log: &mut Log) {
     log.timed("then the end", || us.read(&mut [0; 64]));
     log.result("we still write", us.write(b"answer"));
     log.result("the peer reads", them.read(&mut [0; 64]));
+    let (us, them) = connected(w);
+    log.result("of both", us.shutdown(Shutdown::Both));
+    w.us().pause(PAUSE);
+    log.result("the peer still writes", them.write(b"after"));
+    w.us().pause(PAUSE);
+    log.result("which is reset, as it reads after the end", them.read_all().1);
+    log.result("we read", us.read(&mut [0; 64]));
+    log.result("and again", us.read(&mut [0; 64]));
+    log.result("we write", us.write(b"x"));
 }
 
 fn shutdown_twice<W: World>(w: &W, log: &mut Log) {
@@ -184,7 +193,11 @@ fn linger_waits<W: World>(w: &W, log: &mut Log) {
     let (us, them) = connected(w);
     us.linger_for(Some(Duration::from_secs(1))).unwrap();
     us.set_nonblocking(true).unwrap();
-    while us.write(&[1; 100_000]).is_ok() {}
+    // Until the peer's buffer is full, too.
+    while us.write(&[1; 100_000]).is_ok() {
+        while us.write(&[1; 100_000]).is_ok() {}
+        w.us().pause(PAUSE);
+    }
     log.timed("a close whose data nobody reads", || {
         drop(us);
         Ok(())

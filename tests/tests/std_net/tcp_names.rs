@@ -19,7 +19,12 @@ pub(crate) fn list<W: World>() -> Vec<Entry<W>> {
         entry("connect_without_a_route", connect_without_a_route),
         entry("connect_to_nobody", connect_to_nobody),
         entry("connect_to_odd_addresses", connect_to_odd_addresses),
+        entry("connect_to_port_0", connect_to_port_0).differs(
+            "Linux sends its SYN to port 0, which is reserved (RFC 6335 section 6), and is refused there; ours isn't sent",
+        ),
         entry("bind_in_use", bind_in_use),
+        entry("bind_to_broadcast", bind_to_broadcast)
+            .differs("Linux lets TCP listen where no connection can ever come; ours says so"),
         entry("bind_beside_connections", bind_beside_connections),
         entry("bind_beside_time_wait", bind_beside_time_wait),
         entry("bind_beside_closed_clients", bind_beside_closed_clients),
@@ -141,7 +146,6 @@ fn connect_to_nobody<W: World>(w: &W, log: &mut Log) {
 }
 
 fn connect_to_odd_addresses<W: World>(w: &W, log: &mut Log) {
-    log.result("port 0", w.us().connect(w.them().at(0)).map(drop));
     log.result("broadcast", w.us().connect(SocketAddr::from(([10, 0, 0, 255], 9))).map(drop));
     log.result("everybody", w.us().connect(SocketAddr::from(([255, 255, 255, 255], 9))).map(drop));
     log.result("multicast", w.us().connect(SocketAddr::from(([224, 0, 0, 5], 9))).map(drop));
@@ -164,6 +168,10 @@ fn connect_to_odd_addresses<W: World>(w: &W, log: &mut Log) {
     );
 }
 
+fn connect_to_port_0<W: World>(w: &W, log: &mut Log) {
+    log.result("connect", w.us().connect(w.them().at(0)).map(drop));
+}
+
 fn bind_in_use<W: World>(w: &W, log: &mut Log) {
     let us = w.us();
     let first = us.listen(us.at(7000)).unwrap();
@@ -177,7 +185,6 @@ fn bind_in_use<W: World>(w: &W, log: &mut Log) {
     let _any = us.listen(any(7000)).unwrap();
     log.result("beside any", us.listen(us.at(7000)).map(drop));
     log.result("a foreign address", us.listen(SocketAddr::from(([192, 0, 2, 1], 7000))).map(drop));
-    log.result("broadcast", us.listen(SocketAddr::from(([10, 0, 0, 255], 7000))).map(drop));
     let ports: Vec<u16> =
         [us.listen(any(0)), us.listen(any(0))].map(|it| it.unwrap().local_addr().unwrap().port()).into();
     log.note("port 0 gives ports", ports[0] != ports[1] && ports.iter().all(|&port| port > 1023));
@@ -188,6 +195,10 @@ fn bind_in_use<W: World>(w: &W, log: &mut Log) {
     log.result("a client's port, with reuse", us.listen_with(local, REUSE).map(drop));
     let elsewhere = SocketAddr::from(([127, 0, 0, 5], local.port()));
     log.result("a client's port, elsewhere", us.listen_with(elsewhere, PLAIN).map(drop));
+}
+
+fn bind_to_broadcast<W: World>(w: &W, log: &mut Log) {
+    log.result("listen", w.us().listen(SocketAddr::from(([10, 0, 0, 255], 7000))).map(drop));
 }
 
 fn bind_beside_connections<W: World>(w: &W, log: &mut Log) {

@@ -46,6 +46,7 @@ fn udp_datagrams<W: World>(w: &W, log: &mut Log) {
     for text in [&b"one"[..], b"two", b"", b"four"] {
         log.result("send", us.send_to(text, theirs));
     }
+    w.us().pause(PAUSE);
     for _ in 0..4 {
         log.result("they receive", them.recv_from(&mut buffer).map(|(len, from)| (len, from == ours)));
     }
@@ -76,6 +77,9 @@ fn udp_timeouts<W: World>(w: &W, log: &mut Log) {
     log.result("zero", us.set_read_timeout(Some(Duration::ZERO)));
     us.set_nonblocking(true).unwrap();
     log.timed("nonblocking", || us.recv(&mut [0; 8]));
+    // Each side learns where the other is.
+    us.send_to(b"x", them.local_addr().unwrap()).unwrap();
+    w.us().pause(PAUSE);
     them.send_to(b"unseen", us.local_addr().unwrap()).unwrap();
     thread::sleep(PAUSE);
     log.timed("what has come unseen", || us.recv(&mut [0; 8]));
@@ -172,7 +176,10 @@ fn udp_broadcast<W: World>(w: &W, log: &mut Log) {
     let subnet = SocketAddr::from(([10, 0, 0, 255], 9));
     let everybody = SocketAddr::from(([255, 255, 255, 255], 9));
     // Sockets bound to the loopback address can't reach a subnet's.
-    let us = if w.us().address().is_loopback() { w.us().udp(any(0)).unwrap() } else { us };
+    let us = match w.us().address().is_loopback() {
+        true => w.us().udp(SocketAddr::from(([10, 0, 0, 2], 0))).unwrap(),
+        false => us,
+    };
     log.result("not allowed", us.broadcast());
     log.result("to the subnet", us.send_to(b"x", subnet));
     log.result("to everybody", us.send_to(b"x", everybody).map(drop).map_err(|error| error.kind().into()));

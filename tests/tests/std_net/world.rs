@@ -13,7 +13,7 @@ use tapstack::net::blocking;
 use tapstack::net::tap::{Machine, MachineConfig, RunningMachine};
 use tapstack::net::{Host, ListenOptions};
 use tapstack::stack::{Cidr, Config, InterfaceConfig, MacAddr, Medium};
-use tapstack_cli::testbed::{Bridge, NetNs, Netlink};
+use tapstack_cli::testbed::{self, Bridge, NetNs, Netlink};
 
 /// Who drives our machine.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -408,13 +408,11 @@ pub(crate) fn on_loopback(behaviour: fn(&(Kernel, Kernel), &mut Log)) -> Result<
     let _bridge = ns.run(|| {
         let mut bridge = Bridge::new("br0", &[subnet(US)])?;
         let tap = bridge.tap(TapOptions::default())?;
-        Ok::<_, testbed::TestbedError>((bridge, tap.fd))
+        Ok::<_, testbed::TestbedError>((bridge, tap))
     })??;
     let side = || Kernel { ns: Arc::clone(&ns), address: Ipv4Addr::LOCALHOST };
     Ok(run(&(side(), side()), behaviour))
 }
-
-use tapstack_cli::testbed;
 
 /// Our side is a machine on a TAP; the other the kernel that it belongs to.
 pub(crate) fn on_tap(

@@ -5,7 +5,7 @@ use crate::net::Host;
 use crate::net::machine::Machine;
 use crate::net::socket::Socket;
 use crate::net::waiters::Direction;
-use crate::socket::{Errno, OptionName, SocketId, SocketKind, SocketOption};
+use crate::socket::{Errno, Linger, OptionName, Shutdown, SocketId, SocketKind, SocketOption, TcpState};
 use crate::stack::Stack;
 use crate::time::{Duration, Instant};
 use std::io;
@@ -152,6 +152,44 @@ impl BlockingSocket {
 
     fn machine(&self) -> &Arc<Machine> {
         self.socket.machine()
+    }
+}
+
+impl BlockingSocket {
+    /// Waits before a close, as `SO_LINGER` wants it, until the peer has acknowledged all, or the time is over.
+    fn linger(&self) -> Result<(), Errno> {
+        let linger = self.socket.look(|stack, id| stack.option(id, OptionName::Linger))?;
+        let SocketOption::Linger(Linger::For(time)) = linger else { return Ok(()) };
+        let in_queue = self.socket.look(|stack, id| stack.option(id, OptionName::InQueue))?;
+        // A reset ends the connection at once where the application wants it, or data is lost.
+        if time.is_zero()
+            || in_queue != SocketOption::InQueue(0)
+            || self.socket.look(tcp_state)? == TcpState::Listen
+        {
+            return Ok(());
+        }
+        self.socket.call(|now, stack, id| stack.shutdown(now, id, Shutdown::Write))?;
+        let until = self.machine().now() + time;
+        let waited = self.wait(Direction::Write, Some(until), |_, stack, id| match tcp_state(stack, id)? {
+            TcpState::FinWait1 | TcpState::Closing | TcpState::LastAck => Err(Errno::EAGAIN),
+            _ => Ok(()),
+        });
+        // Where the time is over, the rest is sent in the background.
+        waited.map_err(|_| Errno::EAGAIN)
+    }
+}
+
+impl Drop for BlockingSocket {
+    fn drop(&mut self) {
+        // A close can't fail, and what has no linger option doesn't linger.
+        let _ = self.linger();
+    }
+}
+
+fn tcp_state(stack: &Stack, id: SocketId) -> Result<TcpState, Errno> {
+    match stack.option(id, OptionName::Info)? {
+        SocketOption::Info(info) => Ok(info.state),
+        _ => Err(Errno::ENOPROTOOPT),
     }
 }
 

@@ -41,7 +41,9 @@ impl TcpStream {
         }
         TcpStream::connect_until(host, *peer, Some(host.now() + timeout)).map_err(|error| {
             match error.kind() {
-                io::ErrorKind::WouldBlock => Errno::ETIMEDOUT.into(),
+                io::ErrorKind::WouldBlock => {
+                    io::Error::new(io::ErrorKind::TimedOut, "nobody has answered in time")
+                }
                 _ => error,
             }
         })

@@ -11,9 +11,9 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::mpsc;
 use std::task::Wake;
 
-const A: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1));
-const B: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 2));
-const PATIENCE: Duration = Duration::from_secs(10);
+pub(super) const A: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1));
+pub(super) const B: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 2));
+pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 
 struct Half(Arc<OwnedFd>);
 
@@ -53,12 +53,12 @@ fn device(name: &str, fd: OwnedFd) -> Device {
     }
 }
 
-fn pair() -> (OwnedFd, OwnedFd) {
+pub(super) fn pair() -> (OwnedFd, OwnedFd) {
     let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
     socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None).unwrap()
 }
 
-fn machine(name: &str, number: u8, fd: OwnedFd) -> Machine {
+pub(super) fn machine(name: &str, number: u8, fd: OwnedFd) -> Machine {
     machine_on(name, number, device(name, fd))
 }
 
@@ -81,12 +81,12 @@ fn machine_on(name: &str, number: u8, device: Device) -> Machine {
 }
 
 /// Machine a, to be run by the test, and b on a thread of its own.
-fn two() -> (Machine, RunningMachine) {
+pub(super) fn two() -> (Machine, RunningMachine) {
     let (one, other) = pair();
     (machine("a", 1, one), machine("b", 2, other).spawn().unwrap())
 }
 
-fn any(port: u16) -> SocketAddr {
+pub(super) fn any(port: u16) -> SocketAddr {
     SocketAddr::from(([0, 0, 0, 0], port))
 }
 

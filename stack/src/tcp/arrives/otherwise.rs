@@ -113,12 +113,8 @@ fn text(
         conn.rcv.rtt_sample(now.since(sent).max(Duration::from_millis(1)));
     }
     conn.rcv.segment_max = conn.rcv.segment_max.max(segment.segment_bytes);
-    let inserted = if conn.read_shut {
-        conn.rcv.discard(start, payload.len() as u32)
-    } else {
-        conn.rcv.data(start, payload)
-    };
-    match inserted {
+    // After a shutdown of reading alone, data is taken still, and can be read, as on Linux.
+    match conn.rcv.data(start, payload) {
         Inserted::InOrder { bytes, filled_hole } => {
             conn.counts.bytes_received += bytes as u64;
             conn.flags.wake = true;
