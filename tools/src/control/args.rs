@@ -59,7 +59,7 @@ pub struct NcArgs {
     pub timeout: std::time::Duration,
 
     /// With --udp, seconds without an answer after which it ends, once the input has.
-    #[arg(short = 'q', long, value_name = "S", default_value = "1", value_parser = seconds)]
+    #[arg(long, value_name = "S", default_value = "1", value_parser = seconds)]
     pub quiet_after: std::time::Duration,
 
     /// ADDRESS PORT, or with --listen just PORT.
@@ -83,7 +83,7 @@ pub struct TracerouteArgs {
     pub max_hops: u8,
 
     /// Probes for each hop.
-    #[arg(short, long, value_name = "N", default_value = "3", value_parser = clap::value_parser!(u8).range(1..=10))]
+    #[arg(long, value_name = "N", default_value = "3", value_parser = clap::value_parser!(u8).range(1..=10))]
     pub queries: u8,
 
     /// Seconds to wait for each answer.
@@ -202,7 +202,7 @@ Connections are the machine's, not the kernel's.";
 pub const TRACEROUTE_EXAMPLES: &str = "\
 Examples:
   tapstack traceroute 10.2.0.5
-  tapstack traceroute -q 1 -w 0.5 10.2.0.5
+  tapstack traceroute --queries 1 -w 0.5 10.2.0.5
 
 Marks: * no answer, !N network, !H host, !P protocol unreachable, !X
 prohibited, !F-N needs fragments of N bytes.";

@@ -52,7 +52,7 @@ function show(status) {
   const seconds = Math.floor(status.uptime_ms / 1000);
   $("uptime").textContent = `${Math.floor(seconds / 60)} min ${seconds % 60} s`;
   fill("interfaces", status.interfaces.map((i) => [text(i.name), text(i.addresses.join(", ")), text(i.mac || "–"),
-    i.mtu, i.frames_in, i.bytes_in, i.frames_out, i.bytes_out]));
+    text(String(i.mtu)), i.frames_in, i.bytes_in, i.frames_out, i.bytes_out]));
   fill("sockets", status.sockets.map((s) => [text(s.kind), { state: s.state }, text(s.local), text(s.peer),
     s.receive_queue, s.send_queue]));
   fill("routes", status.routes.map((r) => [text(r.to), text(r.via ?? "on the link"), text(r.dev), text(r.origin), r.metric]));

@@ -21,9 +21,12 @@ pub(super) fn html(status: &Status, files: bool) -> String {
     });
     let interfaces = status.interfaces.iter().map(|row| {
         let addresses = row.addresses.join(", ");
-        let numbers = [row.mtu.into(), row.frames_in, row.bytes_in, row.frames_out, row.bytes_out];
+        let numbers = [row.frames_in, row.bytes_in, row.frames_out, row.bytes_out];
         let numbers = numbers.map(grouped);
-        cells(&[&escape(&row.name), &addresses, &row.mac], &numbers.each_ref().map(String::as_str))
+        cells(
+            &[&escape(&row.name), &addresses, &row.mac, &row.mtu.to_string()],
+            &numbers.each_ref().map(String::as_str),
+        )
     });
     let routes = status.routes.iter().map(|row| {
         let via = row.via.map_or_else(|| "on the link".to_owned(), |via| via.to_string());
