@@ -266,6 +266,7 @@ fn syn_in_window(env: &mut Env<'_>, conn: &mut Connection, segment: &Segment) ->
         if segment.ack == conn.snd.iss + 1 {
             conn.set_window(segment.seq, segment.ack, u32::from(segment.window));
             conn.establish(env.cx, env.config, segment);
+            update_recent(env, conn, segment);
             conn.ack.at_once(AckWhy::Handshake);
             conn.flags.wake = true;
             return Outcome::Handshake.into();
