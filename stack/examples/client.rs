@@ -5,6 +5,7 @@ use std::time::Duration;
 use std::{io, thread};
 use tapstack::net::{blocking::TcpStream, tap::Machine};
 
+#[allow(clippy::disallowed_methods)] // The stack starts no threads; programs may.
 fn main() -> io::Result<()> {
     let machine = Machine::on_tap("tap0", "10.0.0.2/24".parse()?, "10.0.0.1/24".parse()?)?;
     let server = SocketAddr::from(([10, 0, 0, 1], 7));

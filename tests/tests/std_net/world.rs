@@ -321,17 +321,17 @@ pub(crate) struct Log {
 
 impl Log {
     /// Notes a fact.
-    pub fn note(&mut self, what: &str, value: impl Debug) {
+    pub(crate) fn note(&mut self, what: &str, value: impl Debug) {
         self.lines.push(format!("{what}: {value:?}"));
     }
 
     /// Notes a result: an error by its name and number, which have to be the kernel's.
-    pub fn result<T: Debug>(&mut self, what: &str, result: io::Result<T>) {
+    pub(crate) fn result<T: Debug>(&mut self, what: &str, result: io::Result<T>) {
         self.lines.push(format!("{what}: {}", show(&result)));
     }
 
     /// Notes a result, and how long it took, roughly.
-    pub fn timed<T: Debug>(&mut self, what: &str, call: impl FnOnce() -> io::Result<T>) {
+    pub(crate) fn timed<T: Debug>(&mut self, what: &str, call: impl FnOnce() -> io::Result<T>) {
         let start = Instant::now();
         let result = call();
         let took = match start.elapsed() {
