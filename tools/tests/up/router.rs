@@ -59,7 +59,7 @@ pub(crate) fn between_kernels(folder: &Path) -> Outcome {
 
 /// What the first kernel does to the second.
 fn from_a() -> Outcome {
-    let mut stream = TcpStream::connect("10.2.0.9:5000")?;
+    let stream = TcpStream::connect("10.2.0.9:5000")?;
     stream.set_read_timeout(Some(PATIENCE))?;
     let data: Vec<u8> = (0..BYTES).map(|at| (at % 251) as u8).collect();
     let mut got = Vec::new();
