@@ -260,7 +260,7 @@ mod tests {
         let line = serde_json::to_string(&asked).unwrap();
         assert_eq!(line, r#"{"do":"ping","to":"10.0.0.1","bytes":56,"timeout_ms":1000}"#);
         assert_eq!(serde_json::from_str::<Request>(&line).unwrap(), asked);
-        for bad in ["", "{}", "[]", r#"{"do":"reboot"}"#, r#"{"do":"ping"}"#, r#"{"do":"routes","x":1}"#] {
+        for bad in ["", "{}", "[]", r#"{"do":"reboot"}"#, r#"{"do":"ping"}"#, r#"{"do":"forget","x":1}"#] {
             assert!(serde_json::from_str::<Request>(bad).is_err(), "{bad}");
         }
     }
