@@ -1,11 +1,11 @@
 //! The door of a machine that is up: a Unix socket that its owner's commands speak JSON lines through.
 //!
-//! - **In**: one request a connection ([`Request`]), in one line of at most [`REQUEST_BYTES_MAX`] bytes.
-//! - **Out**: one [`Reply`], in one line; after [`Reply::Open`], frames of a netcat session in both directions.
+//! - **In**: one request a connection (`Request`), in one line of at most `REQUEST_BYTES_MAX` bytes.
+//! - **Out**: one `Reply`, in one line; after `Reply::Open`, frames of a netcat session in both directions.
 //! - **Keeps**: a folder for each user (mode 0700) with a lock, a state file and a socket (0600) for each machine.
-//! - **Timers**: a client has [`REQUEST_TIMEOUT`] to ask, and [`REPLY_TIMEOUT`] to take the answer.
+//! - **Timers**: a client has `REQUEST_TIMEOUT` to ask, and `REPLY_TIMEOUT` to take the answer.
 //! - **Never**: serves anybody but the owner; lets a client hold the machine's own thread, or more of other threads
-//!   than [`CLIENTS_MAX`].
+//!   than `CLIENTS_MAX`.
 
 pub mod args;
 mod block_on;
