@@ -63,7 +63,8 @@ impl Interface {
             addresses: Vec::new(),
             traffic: Traffic::default(),
             ready: VecDeque::new(),
-            egress: VecDeque::new(),
+            // All at once: growing by doubling would leave as much again behind, under a flood of answers.
+            egress: VecDeque::with_capacity(EGRESS_MAX),
             senders_turn: false,
             express: 0,
         }
