@@ -104,6 +104,7 @@ impl Seat {
     ) -> io::Result<()> {
         let enough = || waiter.is_woken() || self.owned.load(Ordering::SeqCst);
         waiter.drives(true);
+        driver.spin = waiter.spin();
         let mut result = Ok(());
         while result.is_ok() && !enough() {
             let left = until.map(|until| until - turns.machine.now());
@@ -112,6 +113,7 @@ impl Seat {
             }
             result = turns.turn(driver, left, &enough);
         }
+        driver.spin = Duration::ZERO;
         waiter.drives(false);
         result
     }

@@ -27,6 +27,8 @@ pub(super) struct Shared {
     /// What ended the machine.
     pub(super) failure: Mutex<Option<(io::ErrorKind, String)>>,
     pub(super) stop: AtomicBool,
+    /// How long the devices are asked before the loop sleeps, in nanoseconds.
+    pub(super) busy_poll_ns: AtomicU64,
 }
 
 /// Gets the loop up, if it sleeps.
@@ -34,11 +36,14 @@ pub(super) struct Bell {
     pub(super) alarm: Alarm,
     /// Until when the loop sleeps, in nanoseconds; 0 while it is awake.
     pub(super) sleeping_until: AtomicU64,
+    /// It doesn't really sleep, but looks at `sleeping_until` again and again.
+    pub(super) spinning: AtomicBool,
 }
 
 impl Bell {
     pub(super) fn ring(&self) {
         if self.sleeping_until.swap(0, Ordering::SeqCst) != 0
+            && !self.spinning.load(Ordering::SeqCst)
             && let Err(error) = self.alarm.wake()
         {
             log::error!("the run loop can't be woken: {error}");
@@ -54,6 +59,16 @@ impl Bell {
 }
 
 impl Shared {
+    pub(super) fn set_busy_poll(&self, duration: Duration) {
+        let nanos = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
+        self.busy_poll_ns.store(nanos, Ordering::Relaxed);
+        self.bell.ring();
+    }
+
+    pub(super) fn busy_poll(&self) -> Duration {
+        Duration::from_nanos(self.busy_poll_ns.load(Ordering::Relaxed))
+    }
+
     /// The driver, for a loop that is to have it for itself. Errors: `ResourceBusy`; what ended the machine.
     pub(super) fn take_driver(&self) -> io::Result<Seated<'_>> {
         self.check()?;
