@@ -134,11 +134,8 @@ impl Machine {
     pub fn new(config: MachineConfig) -> io::Result<Machine> {
         let poll = Poll::new()?;
         let alarm = Alarm::new(poll.registry(), ALARM)?;
-        let bell = Arc::new(Bell {
-            alarm,
-            sleeping_until: AtomicU64::new(0),
-            spinning: AtomicBool::new(false),
-        });
+        let bell =
+            Arc::new(Bell { alarm, sleeping_until: AtomicU64::new(0), spinning: AtomicBool::new(false) });
         let seed = config.seed.map_or_else(random_seed, Ok)?;
         let mut stack = Stack::new(clock(), Config { seed, ..config.stack });
         let (mut ports, mut receivers) = (Vec::new(), Vec::new());
@@ -161,6 +158,7 @@ impl Machine {
             seat: Seat::new(driver),
             bell: Arc::clone(&bell),
             rng: config.seed.map(|seed| Mutex::new(fastrand::Rng::with_seed(!seed))),
+            failed: AtomicBool::new(false),
             failure: Mutex::new(None),
             stop: AtomicBool::new(false),
             busy_poll_ns: AtomicU64::new(0),
@@ -191,13 +189,24 @@ impl Machine {
         let mut future = pin!(future);
         let main = Arc::new(Main { woken: AtomicBool::new(true), bell: Arc::clone(&self.shared.bell) });
         let waker = Waker::from(Arc::clone(&main));
+        let mut output = None;
         loop {
-            if main.woken.swap(false, Ordering::SeqCst)
-                && let TaskPoll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(&waker))
-            {
+            // Between the intake and the sending, like a task: what it writes carries the acknowledgement.
+            let mut look = || {
+                if output.is_none()
+                    && main.woken.swap(false, Ordering::SeqCst)
+                    && let TaskPoll::Ready(done) = future.as_mut().poll(&mut Context::from_waker(&waker))
+                {
+                    output = Some(done);
+                }
+                output.is_some()
+            };
+            if !look() {
+                self.turns().turn(&mut driver, None, &mut look)?;
+            }
+            if let Some(output) = output.take() {
                 return Ok(output);
             }
-            self.turns().turn(&mut driver, None, &|| main.woken.load(Ordering::SeqCst))?;
         }
     }
 
@@ -207,7 +216,7 @@ impl Machine {
     /// Errors: as [`Machine::run`].
     pub fn turn(&self, timeout: Option<Duration>) -> io::Result<()> {
         let mut driver = self.shared.take_driver()?;
-        self.turns().turn(&mut driver, timeout, &|| false)
+        self.turns().turn(&mut driver, timeout, &mut || false)
     }
 
     /// When [`Machine::turn`] has to be called though the descriptor isn't readable; none when nothing is planned.
@@ -229,9 +238,9 @@ impl Machine {
 
     fn run_until_stopped(&self) -> io::Result<()> {
         let mut driver = self.shared.take_driver()?;
-        let stop = || self.shared.stop.load(Ordering::SeqCst);
+        let mut stop = || self.shared.stop.load(Ordering::SeqCst);
         while !stop() {
-            self.turns().turn(&mut driver, None, &stop)?;
+            self.turns().turn(&mut driver, None, &mut stop)?;
         }
         Ok(())
     }
@@ -241,6 +250,9 @@ impl Machine {
     }
 }
 
+/// What the caller of a turn has to do meanwhile. It says true when the turn is not to sleep, or not any more.
+type Look<'a> = dyn FnMut() -> bool + 'a;
+
 /// What makes turns, for whoever holds the driver.
 #[derive(Clone, Copy)]
 struct Turns<'a> {
@@ -249,34 +261,29 @@ struct Turns<'a> {
 }
 
 impl Turns<'_> {
-    /// One turn. `wanted` says that the caller has something to do and it must not sleep.
-    fn turn(
-        &self,
-        driver: &mut Driver,
-        timeout: Option<Duration>,
-        wanted: &dyn Fn() -> bool,
-    ) -> io::Result<()> {
-        if !self.spin(driver, timeout, wanted)? {
-            self.sleep(driver, timeout, wanted)?;
+    /// One turn.
+    fn turn(&self, driver: &mut Driver, timeout: Option<Duration>, look: &mut Look<'_>) -> io::Result<()> {
+        if !self.spin(driver, timeout, look)? {
+            self.sleep(driver, timeout, look)?;
         }
-        self.work(driver).inspect_err(|_| {
+        self.work(driver, look).inspect_err(|_| {
             // The machine ends here: those who waited for it get to see why.
-            self.run_tasks();
+            self.run_tasks(&mut || true);
         })
     }
 
     /// The waking part of a turn.
-    fn work(&self, driver: &mut Driver) -> io::Result<()> {
+    fn work(&self, driver: &mut Driver, look: &mut Look<'_>) -> io::Result<()> {
         let Driver { receivers, batch, active_at, .. } = driver;
         let mut received = false;
         for receiver in receivers {
             received |=
-                self.receive(receiver, batch).map_err(|error| self.shared.fail(self.machine, error))?;
+                self.receive(receiver, batch, look).map_err(|error| self.shared.fail(self.machine, error))?;
         }
         if received {
             *active_at = self.machine.now();
         } else {
-            self.settle_after(|_, _| {});
+            self.settle_after(look, |_, _| {});
         }
         for port in &self.shared.ports {
             port.handle_deadline(self.machine.now())
@@ -285,13 +292,18 @@ impl Turns<'_> {
         if self.shared.ports.iter().any(Port::is_marked)
             && let Some(core) = self.machine.lock()
         {
-            self.shared.settle(self.machine, core);
+            self.shared.settle(self.machine, core, self.machine.now());
         }
         self.shared.check()
     }
 
     /// Hands in what a device has received, batch by batch; false when there was nothing.
-    fn receive(&self, receiver: &mut Receiver, batch: &mut Vec<RxFrame>) -> io::Result<bool> {
+    fn receive(
+        &self,
+        receiver: &mut Receiver,
+        batch: &mut Vec<RxFrame>,
+        look: &mut Look<'_>,
+    ) -> io::Result<bool> {
         let interface = receiver.interface;
         for round in 0..BATCHES_PER_TURN_MAX {
             let now = self.machine.now();
@@ -303,7 +315,7 @@ impl Turns<'_> {
             if batch.is_empty() {
                 return Ok(round > 0);
             }
-            self.settle_after(|now, core| {
+            self.settle_after(look, |now, core| {
                 for frame in batch.drain(..) {
                     core.stack.handle_frame(now, interface, frame);
                 }
@@ -314,7 +326,7 @@ impl Turns<'_> {
     }
 
     /// Lets the stack take something in, wakes whom it concerns, runs ready tasks, and only then sends.
-    fn settle_after(&self, take_in: impl FnOnce(Instant, &mut Core)) {
+    fn settle_after(&self, look: &mut Look<'_>, take_in: impl FnOnce(Instant, &mut Core)) {
         let Some(mut core) = self.machine.lock().filter(|core| core.up) else { return };
         let mut woken = Woken::new();
         let now = self.machine.now();
@@ -324,14 +336,15 @@ impl Turns<'_> {
         core.take_events(&mut woken);
         drop(core);
         woken.into_iter().for_each(Waker::wake);
-        self.run_tasks();
+        self.run_tasks(look);
         if let Some(core) = self.machine.lock() {
-            self.shared.settle(self.machine, core);
+            self.shared.settle(self.machine, core, self.machine.now());
         }
     }
 
-    fn run_tasks(&self) {
+    fn run_tasks(&self, look: &mut Look<'_>) {
         for _ in 0..TASKS_PER_BATCH_MAX {
+            look();
             if self.machine.executor.run_one().is_none() {
                 break;
             }
@@ -342,12 +355,7 @@ impl Turns<'_> {
     }
 
     /// Sleeps until there is something to do, and takes note of who is readable.
-    fn sleep(
-        &self,
-        driver: &mut Driver,
-        timeout: Option<Duration>,
-        wanted: &dyn Fn() -> bool,
-    ) -> io::Result<()> {
+    fn sleep(&self, driver: &mut Driver, timeout: Option<Duration>, look: &mut Look<'_>) -> io::Result<()> {
         if let [only] = &driver.receivers[..]
             && only.readable
             && timeout.is_none()
@@ -364,7 +372,7 @@ impl Turns<'_> {
         let asked = timeout.map(|timeout| now + timeout);
         let deadline = self.shared.plan_sleep(self.machine, received.chain(asked).min());
         // The bell was told of the sleep before this look, so a task that becomes ready after it rings.
-        let busy = wanted() || self.machine.executor.is_ready();
+        let busy = look() || self.machine.executor.is_ready();
         let wait = if busy { Some(Duration::ZERO) } else { deadline.map(|deadline| deadline - now) };
         let polled = self.shared.wait(driver, wait);
         self.shared.bell.sleeping_until.store(0, Ordering::SeqCst);

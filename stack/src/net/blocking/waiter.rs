@@ -63,7 +63,8 @@ impl Waiter {
 
     /// Sleeps until it is woken or told, for `timeout` at most; or for no reason at all.
     pub(crate) fn park(&self, timeout: Option<Duration>) {
-        if !self.spin.is_zero() && self.look_for(timeout.map_or(self.spin, |timeout| timeout.min(self.spin))) {
+        if !self.spin.is_zero() && self.look_for(timeout.map_or(self.spin, |timeout| timeout.min(self.spin)))
+        {
             return;
         }
         match timeout {

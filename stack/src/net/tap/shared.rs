@@ -24,7 +24,9 @@ pub(super) struct Shared {
     pub(super) descriptor: OwnedFd,
     /// Seeded randomness; none draws from the operating system.
     pub(super) rng: Option<Mutex<fastrand::Rng>>,
-    /// What ended the machine.
+    /// Something ended the machine.
+    pub(super) failed: AtomicBool,
+    /// What that was.
     pub(super) failure: Mutex<Option<(io::ErrorKind, String)>>,
     pub(super) stop: AtomicBool,
     /// How long the devices are asked before the loop sleeps, in nanoseconds.
@@ -114,6 +116,7 @@ impl Shared {
     /// Notes that a device failed: the machine is down from now on, and those who wait are told.
     pub(super) fn fail(&self, machine: &machine::Machine, error: io::Error) -> io::Error {
         lock(&self.failure).get_or_insert_with(|| (error.kind(), error.to_string()));
+        self.failed.store(true, Ordering::SeqCst);
         let mut woken = Woken::new();
         if let Some(mut core) = machine.lock() {
             core.take_down(None, &mut woken);
@@ -125,6 +128,9 @@ impl Shared {
 
     /// Errors: what ended the machine, if something has.
     pub(super) fn check(&self) -> io::Result<()> {
+        if !self.failed.load(Ordering::SeqCst) {
+            return Ok(());
+        }
         match &*lock(&self.failure) {
             None => Ok(()),
             Some((kind, text)) => Err(io::Error::new(*kind, text.clone())),
@@ -137,16 +143,16 @@ impl World for Shared {
         clock()
     }
 
-    fn settle(&self, machine: &machine::Machine, mut core: MutexGuard<'_, Core>) {
+    fn settle(&self, machine: &machine::Machine, mut core: MutexGuard<'_, Core>, now: Instant) {
         if !core.up {
             return;
         }
         let mut woken = Woken::new();
-        core.handle_deadlines(clock(), &mut woken);
+        core.handle_deadlines(now, &mut woken);
         core.take_events(&mut woken);
         let mut held = Some(core);
         for port in &self.ports {
-            if let Err(error) = port.drain(machine, &mut held, &mut woken) {
+            if let Err(error) = port.drain(machine, now, &mut held, &mut woken) {
                 drop(held.take());
                 self.fail(machine, error);
                 break;

@@ -1,6 +1,6 @@
 //! Busy polling: the loop asks its devices for a while before it sleeps, so that no wake-up delays the next frame.
 
-use super::{Driver, Turns};
+use super::{Driver, Look, Turns};
 use crate::time::{Duration, Instant};
 use std::io;
 use std::sync::atomic::Ordering;
@@ -12,7 +12,7 @@ impl Turns<'_> {
         &self,
         driver: &mut Driver,
         timeout: Option<Duration>,
-        wanted: &dyn Fn() -> bool,
+        look: &mut Look<'_>,
     ) -> io::Result<bool> {
         let spin = self.shared.busy_poll().max(driver.spin);
         if spin.is_zero() || timeout.is_some_and(|timeout| timeout.is_zero()) {
@@ -28,7 +28,7 @@ impl Turns<'_> {
         // Whoever makes something ready or a deadline nearer rings: that is seen here, without a system call.
         self.shared.bell.spinning.store(true, Ordering::SeqCst);
         let due = self.shared.plan_sleep(self.machine, others).unwrap_or(Instant::FAR_FUTURE);
-        let found = if wanted() || self.machine.executor.is_ready() {
+        let found = if look() || self.machine.executor.is_ready() {
             Ok(true)
         } else {
             self.ask_devices(driver, end, due)
