@@ -57,6 +57,11 @@ impl Stack {
         interface != InterfaceId::LOOPBACK && self.transmit(interface, frame)
     }
 
+    /// Whether [`Stack::poll_transmit`] may have a frame for this interface; false is certain.
+    pub fn wants_transmit(&self, interface: InterfaceId) -> bool {
+        !self.ip.link.is_idle(interface) || !self.ip.link.is_idle(InterfaceId::LOOPBACK)
+    }
+
     /// Hands a frame up through the layers.
     fn input(&mut self, interface: InterfaceId, frame: &RxFrame) -> Outcome {
         let (offset, broadcast) = match self.ip.link.input(&mut self.cx, interface, frame) {

@@ -66,6 +66,9 @@ impl Port {
         core: &mut Option<MutexGuard<'a, Core>>,
         woken: &mut Woken,
     ) -> io::Result<()> {
+        if core.as_ref().is_some_and(|core| !core.stack.wants_transmit(self.interface)) {
+            return Ok(());
+        }
         self.marked.store(true, Ordering::SeqCst);
         while self.marked.load(Ordering::SeqCst) {
             let Some(mut sender) = self.try_lock() else { return Ok(()) };
