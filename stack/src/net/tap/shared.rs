@@ -239,7 +239,7 @@ fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// What is sent between two looks at the devices: that much fits into any recent core's own cache.
-const BURST_BYTES_MAX: u64 = 256 << 10;
+const BURST_BYTES_MAX: u64 = 128 << 10;
 
 /// Shorter sleeps than this are not rounded up to milliseconds.
 const PRECISE_BELOW: Duration = Duration::from_millis(20);
