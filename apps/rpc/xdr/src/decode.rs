@@ -137,6 +137,37 @@ impl<'a> Decoder<'a> {
         Ok(u64::from_be_bytes(self.take_raw()?))
     }
 
+    /// C's `char`, sent as an int: from -128 to 127 where it is signed and to 255 where it isn't, so both are taken, as the
+    /// same eight bits.
+    #[inline]
+    pub fn take_i8(&mut self) -> Result<i8, Error> {
+        let value = self.take_i32()?;
+        i8::try_from(value)
+            .or_else(|_| u8::try_from(value).map(u8::cast_signed))
+            .map_err(|_| Error::OutOfRange(value))
+    }
+
+    /// C's `unsigned char`, sent as an unsigned int.
+    #[inline]
+    pub fn take_u8(&mut self) -> Result<u8, Error> {
+        let value = self.take_i32()?;
+        u8::try_from(value).map_err(|_| Error::OutOfRange(value))
+    }
+
+    /// C's `short`, sent as an int.
+    #[inline]
+    pub fn take_i16(&mut self) -> Result<i16, Error> {
+        let value = self.take_i32()?;
+        i16::try_from(value).map_err(|_| Error::OutOfRange(value))
+    }
+
+    /// C's `unsigned short`, sent as an unsigned int.
+    #[inline]
+    pub fn take_u16(&mut self) -> Result<u16, Error> {
+        let value = self.take_i32()?;
+        u16::try_from(value).map_err(|_| Error::OutOfRange(value))
+    }
+
     /// A float (section 4.6).
     #[inline]
     pub fn take_f32(&mut self) -> Result<f32, Error> {

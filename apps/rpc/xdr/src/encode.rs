@@ -129,6 +129,30 @@ impl Encoder {
         Ok(())
     }
 
+    /// C's `char`, sent as an int.
+    #[inline]
+    pub fn put_i8(&mut self, value: i8) -> Result<(), Error> {
+        self.put_i32(value.into())
+    }
+
+    /// C's `unsigned char`, sent as an unsigned int.
+    #[inline]
+    pub fn put_u8(&mut self, value: u8) -> Result<(), Error> {
+        self.put_u32(value.into())
+    }
+
+    /// C's `short`, sent as an int.
+    #[inline]
+    pub fn put_i16(&mut self, value: i16) -> Result<(), Error> {
+        self.put_i32(value.into())
+    }
+
+    /// C's `unsigned short`, sent as an unsigned int.
+    #[inline]
+    pub fn put_u16(&mut self, value: u16) -> Result<(), Error> {
+        self.put_u32(value.into())
+    }
+
     /// A float (section 4.6).
     #[inline]
     pub fn put_f32(&mut self, value: f32) -> Result<(), Error> {
@@ -168,9 +192,9 @@ impl Encoder {
     pub fn put_array_fixed<T>(
         &mut self,
         elements: &[T],
-        mut element: impl FnMut(&mut Self, &T) -> Result<(), Error>,
+        mut element: impl FnMut(&T, &mut Self) -> Result<(), Error>,
     ) -> Result<(), Error> {
-        elements.iter().try_for_each(|e| element(self, e))
+        elements.iter().try_for_each(|e| element(e, self))
     }
 
     /// A variable-length array of at most `max` elements (section 4.13): `element` appends each one.
@@ -178,7 +202,7 @@ impl Encoder {
         &mut self,
         elements: &[T],
         max: usize,
-        element: impl FnMut(&mut Self, &T) -> Result<(), Error>,
+        element: impl FnMut(&T, &mut Self) -> Result<(), Error>,
     ) -> Result<(), Error> {
         self.put_length(elements.len(), max)?;
         self.nested(|to| to.put_array_fixed(elements, element))
@@ -188,11 +212,11 @@ impl Encoder {
     pub fn put_option<T: ?Sized>(
         &mut self,
         value: Option<&T>,
-        some: impl FnOnce(&mut Self, &T) -> Result<(), Error>,
+        some: impl FnOnce(&T, &mut Self) -> Result<(), Error>,
     ) -> Result<(), Error> {
         self.put_bool(value.is_some())?;
         match value {
-            Some(value) => some(self, value),
+            Some(value) => some(value, self),
             None => Ok(()),
         }
     }
@@ -201,9 +225,9 @@ impl Encoder {
     pub fn put_box<T: ?Sized>(
         &mut self,
         value: &T,
-        inner: impl FnOnce(&mut Self, &T) -> Result<(), Error>,
+        inner: impl FnOnce(&T, &mut Self) -> Result<(), Error>,
     ) -> Result<(), Error> {
-        self.nested(|to| inner(to, value))
+        self.nested(|to| inner(value, to))
     }
 
     /// A linked list (section 4.19), whose last field is the optional next element: `element` appends all but that.
@@ -212,12 +236,12 @@ impl Encoder {
     pub fn put_list<T>(
         &mut self,
         elements: &[T],
-        mut element: impl FnMut(&mut Self, &T) -> Result<(), Error>,
+        mut element: impl FnMut(&T, &mut Self) -> Result<(), Error>,
     ) -> Result<(), Error> {
         self.nested(|to| {
             elements.iter().try_for_each(|e| {
                 to.put_bool(true)?;
-                element(to, e)
+                element(e, to)
             })
         })?;
         self.put_bool(false)
@@ -254,6 +278,17 @@ impl Encoder {
             return Err(Error::Full { max: self.length_max });
         }
         Ok(())
+    }
+}
+
+/// Makes an [`Encode`] of a function that appends: for values whose type alone doesn't say how, such as several arguments
+/// or a string with a bound.
+#[derive(Clone, Copy, Debug)]
+pub struct EncodeWith<F>(pub F);
+
+impl<F: Fn(&mut Encoder) -> Result<(), Error>> Encode for EncodeWith<F> {
+    fn encode(&self, to: &mut Encoder) -> Result<(), Error> {
+        (self.0)(to)
     }
 }
 

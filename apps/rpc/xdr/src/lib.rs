@@ -25,7 +25,7 @@
 //!     fn encode(&self, to: &mut Encoder) -> Result<(), Error> {
 //!         to.put_string(&self.name, 255)?;
 //!         to.put_opaque_fixed(&self.owner)?;
-//!         to.put_array(&self.blocks, 1000, |to, block| to.put_u32(*block))
+//!         to.put_array(&self.blocks, 1000, |block, to| to.put_u32(*block))
 //!     }
 //! }
 //!
@@ -68,7 +68,7 @@ mod values;
 
 pub use bytes::{Bytes, BytesMut};
 pub use decode::{Decode, Decoder};
-pub use encode::{Encode, Encoder};
+pub use encode::{Encode, EncodeWith, Encoder};
 pub use error::Error;
 
 /// Bytes of a unit: every coding is a multiple of it (RFC 4506 section 3).

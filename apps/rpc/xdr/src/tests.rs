@@ -31,19 +31,15 @@ impl Encode for Thing {
         to.put_string(&self.name, NAME_MAX)?;
         to.put_opaque(&self.data, DATA_MAX)?;
         to.put_opaque_fixed(&self.id)?;
-        to.put_array_fixed(&self.pair, |to, n| to.put_u32(*n))?;
-        to.put_list(&self.list, |to, n| to.put_u32(*n))?;
-        to.put_option(self.maybe.as_ref(), |to, n| to.put_i64(*n))?;
-        to.put_option(self.left.as_ref(), |to, left| to.put(left))?;
-        to.put_array(&self.children, CHILDREN_MAX, Thing::put_in)
+        to.put_array_fixed(&self.pair, |n, to| to.put_u32(*n))?;
+        to.put_list(&self.list, |n, to| to.put_u32(*n))?;
+        to.put_option(self.maybe.as_ref(), |n, to| to.put_i64(*n))?;
+        to.put_option(self.left.as_ref(), |left, to| to.put(left))?;
+        to.put_array(&self.children, CHILDREN_MAX, Thing::encode)
     }
 }
 
 impl Thing {
-    fn put_in(to: &mut Encoder, thing: &Thing) -> Result<(), Error> {
-        thing.encode(to)
-    }
-
     /// What it has on the heap, in bytes.
     fn memory(&self) -> usize {
         let below = self.children.iter().map(Thing::memory).sum::<usize>();
@@ -263,7 +259,7 @@ fn lengths_take_no_memory_before_their_bytes_are_there() {
 fn a_long_list_needs_no_stack() {
     let list: Vec<u32> = (0..1_000_000).collect();
     let mut to = Encoder::new(usize::MAX);
-    to.put_list(&list, |to, n| to.put_u32(*n)).unwrap();
+    to.put_list(&list, |n, to| to.put_u32(*n)).unwrap();
     assert_eq!(to.len(), 8 * list.len() + 4);
     let mut from = Decoder::new(to.as_slice());
     assert_eq!(from.take_list(|from| from.take_u32()).unwrap(), list);
@@ -316,4 +312,22 @@ fn a_length_can_be_written_afterwards() {
     assert_eq!(to.put_u32(1), Err(Error::Full { max: 12 }));
     to.truncate(8);
     assert_eq!(to.into_bytes(), &b"head\0\0\0\x04"[..]);
+}
+
+#[test]
+fn small_numbers_travel_as_ints() {
+    let mut to = Encoder::new(16);
+    to.put_i8(-2).unwrap();
+    to.put_u8(254).unwrap();
+    to.put_i16(-3).unwrap();
+    to.put_u16(65533).unwrap();
+    assert_eq!(to.as_slice(), [255, 255, 255, 254, 0, 0, 0, 254, 255, 255, 255, 253, 0, 0, 255, 253]);
+    let mut from = Decoder::new(to.as_slice());
+    assert_eq!((from.take_i8(), from.take_u8()), (Ok(-2), Ok(254)));
+    assert_eq!((from.take_i16(), from.take_u16()), (Ok(-3), Ok(65533)));
+    assert_eq!(Decoder::new(&[0, 0, 0, 254]).take_i8(), Ok(-2));
+    assert_eq!(Decoder::new(&[0, 0, 1, 0]).take_i8(), Err(Error::OutOfRange(256)));
+    assert_eq!(Decoder::new(&[0, 0, 1, 0]).take_u8(), Err(Error::OutOfRange(256)));
+    assert_eq!(Decoder::new(&[0, 0, 128, 0]).take_i16(), Err(Error::OutOfRange(32768)));
+    assert_eq!(Decoder::new(&[255, 255, 255, 255]).take_u16(), Err(Error::OutOfRange(-1)));
 }

@@ -78,7 +78,7 @@ impl Decode for Bytes {
 /// A variable-length array. (Bytes are no such array: `opaque<>` is [`Bytes`], or [`Encoder::put_opaque`].)
 impl<T: Encode> Encode for [T] {
     fn encode(&self, to: &mut Encoder) -> Result<(), Error> {
-        to.put_array(self, LENGTH_MAX, |to, element| element.encode(to))
+        to.put_array(self, LENGTH_MAX, |element, to| element.encode(to))
     }
 }
 
@@ -97,7 +97,7 @@ impl<T: Decode> Decode for Vec<T> {
 /// A fixed-length array.
 impl<T: Encode, const N: usize> Encode for [T; N] {
     fn encode(&self, to: &mut Encoder) -> Result<(), Error> {
-        to.put_array_fixed(self, |to, element| element.encode(to))
+        to.put_array_fixed(self, |element, to| element.encode(to))
     }
 }
 
@@ -110,7 +110,7 @@ impl<T: Decode, const N: usize> Decode for [T; N] {
 /// Optional data.
 impl<T: Encode> Encode for Option<T> {
     fn encode(&self, to: &mut Encoder) -> Result<(), Error> {
-        to.put_option(self.as_ref(), |to, value| value.encode(to))
+        to.put_option(self.as_ref(), |value, to| value.encode(to))
     }
 }
 
