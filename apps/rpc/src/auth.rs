@@ -68,7 +68,7 @@ pub enum Credential {
 /// The body of AUTH_SYS (RFC 5531 appendix A).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct SysCredential {
-    /// Chosen by the caller. Clients of this crate send their incarnation number here.
+    /// Chosen by the caller. Clients with an [`Identity`](crate::Identity) send their incarnation number here.
     pub stamp: u32,
     /// The caller's machine, [`MACHINE_NAME_BYTES_MAX`] at most.
     pub machine: String,
@@ -102,7 +102,27 @@ impl Decode for SysCredential {
     }
 }
 
+/// Before the name of a client that says which of its lives it calls from. Machines' names have no slash, and what other
+/// programs put into the stamp (libtirpc: the time) is no incarnation number.
+const INCARNATED: &str = "tapstack/";
+
 impl SysCredential {
+    /// The credential of a client's life.
+    pub fn of_incarnation(name: &str, incarnation: u32, uid: u32, gid: u32) -> SysCredential {
+        SysCredential {
+            stamp: incarnation,
+            machine: format!("{INCARNATED}{name}"),
+            uid,
+            gid,
+            gids: Vec::new(),
+        }
+    }
+
+    /// The client's name and the number of its life, if it says so.
+    pub fn incarnation(&self) -> Option<(&str, u32)> {
+        Some((self.machine.strip_prefix(INCARNATED)?, self.stamp))
+    }
+
     /// As it is sent. Errors: a name or a list of groups that is too long.
     pub fn to_auth(&self) -> Result<OpaqueAuth, Error> {
         Ok(OpaqueAuth { flavour: flavour::SYS, body: tapstack_xdr::to_bytes(self, AUTH_BYTES_MAX)? })

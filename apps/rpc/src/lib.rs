@@ -13,7 +13,9 @@
 //! | module | holds |
 //! |---|---|
 //! | [`client`] | [`Client`]: calls, retransmissions, sessions |
+//! | [`server`] | [`Server`]: checks, duplicates, orphans, UDP and TCP |
 //! | [`service`] | [`Service`]: what a server runs, and what generated code implements |
+//! | [`exactly`] | [`ExactlyOnce`]: effects and replies in one redo log |
 //! | [`semantics`] | [`Semantics`]: maybe, at least once, at most once, exactly once |
 //! | [`message`], [`auth`], [`record`] | what is on the wire |
 #![forbid(unsafe_code)]
@@ -22,14 +24,18 @@
 pub mod auth;
 pub mod client;
 pub mod error;
+pub mod exactly;
 pub mod message;
 pub mod record;
 pub mod semantics;
+pub mod server;
 pub mod service;
 
 pub use bytes::Bytes;
 pub use client::{Client, ClientConfig, Identity};
 pub use error::CallError;
+pub use exactly::{ExactlyOnce, Executed, StateMachine};
 pub use semantics::Semantics;
+pub use server::{Server, ServerConfig};
 pub use service::{Answer, BoxFuture, CallContext, Procedure, Refusal, Service, Transport};
 pub use tapstack_xdr as xdr;

@@ -40,6 +40,12 @@ pub trait Service: Send + Sync + 'static {
     /// The procedures that it has.
     fn procedures(&self) -> &[Procedure];
 
+    /// Whether effects and replies are logged together, so that the server's cache is not needed, and exactly once can be
+    /// promised: [`crate::ExactlyOnce`] does that.
+    fn logs_effects(&self) -> bool {
+        false
+    }
+
     /// Executes one of them. The future is dropped when the caller's machine turns out to have restarted (an orphan),
     /// and when the server is shut down.
     fn call<'a>(
@@ -97,6 +103,8 @@ pub enum Refusal {
     SystemError,
     /// AUTH_ERROR: the caller may not.
     Auth(AuthStatus),
+    /// No reply now: the call is a duplicate of one that is being executed, whose reply is to come.
+    InProgress,
     /// No reply at all. The server counts it.
     Silence,
 }

@@ -175,14 +175,20 @@ impl Client {
             return misuse("a client has 1 to 256 calls at once: ClientConfig::calls_max");
         }
         let credential = match &config.identity {
-            None => OpaqueAuth::default(),
-            Some(identity) => {
-                let Identity { name, incarnation, uid, gid } = identity.clone();
-                let sys = SysCredential { stamp: incarnation, machine: name, uid, gid, gids: Vec::new() };
-                let coded = sys.to_auth();
-                coded.map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?
+            Some(Identity { name, incarnation, uid, gid }) => {
+                Some(SysCredential::of_incarnation(name, *incarnation, *uid, *gid))
             }
+            // Sessions are for those who say who they are (RFC 5531 appendix A).
+            None if config.semantics == Semantics::AtMostOnce => Some(SysCredential {
+                machine: host.name().chars().take(MACHINE_NAME_CHARS_MAX).collect(),
+                uid: NOBODY,
+                gid: NOBODY,
+                ..SysCredential::default()
+            }),
+            None => None,
         };
+        let credential = credential.map_or_else(|| Ok(OpaqueAuth::default()), |sys| sys.to_auth());
+        let credential = credential.map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
         // Exactly-once calls are numbered from 1: the server keeps a window of the last ones. Others begin anywhere,
         // so that a restarted client's calls aren't taken for duplicates.
         let exact = config.semantics == Semantics::ExactlyOnce;
@@ -406,6 +412,12 @@ impl Inner {
         Ok(())
     }
 }
+
+/// The user and group of a client that has no identity, by Unix custom.
+const NOBODY: u32 = 65_534;
+
+/// So long, a name is within AUTH_SYS's limit whatever its characters are.
+const MACHINE_NAME_CHARS_MAX: usize = 60;
 
 /// Bytes that are coded already.
 struct Raw<'a>(&'a [u8]);
