@@ -16,6 +16,7 @@
 //! | [`server`] | [`Server`]: checks, duplicates, orphans, UDP and TCP |
 //! | [`service`] | [`Service`]: what a server runs, and what generated code implements |
 //! | [`exactly`] | [`ExactlyOnce`]: effects and replies in one redo log |
+//! | [`experiment`] | what each semantics does to a bank account |
 //! | [`semantics`] | [`Semantics`]: maybe, at least once, at most once, exactly once |
 //! | [`message`], [`auth`], [`record`] | what is on the wire |
 #![forbid(unsafe_code)]
@@ -25,6 +26,7 @@ pub mod auth;
 pub mod client;
 pub mod error;
 pub mod exactly;
+pub mod experiment;
 pub mod message;
 pub mod record;
 pub mod semantics;
