@@ -194,7 +194,7 @@ fn narrow() -> Vec<u8> {
 fn router(net: &mut Sim, name: &str, address: [u8; 4]) -> Host {
     let stack = Config { forwarding: true, ..Config::default() };
     let addresses = vec![Cidr::new(address.into(), 24)];
-    net.machine_with(MachineConfig { name: name.into(), stack, addresses })
+    net.machine_with(MachineConfig { name: name.into(), stack, addresses, ..MachineConfig::default() })
 }
 
 fn start(net: &mut Sim) -> Capture {

@@ -133,6 +133,7 @@ fn patient(net: &mut Sim, name: &str, number: u8) -> Host {
         name: name.into(),
         stack: Config { tcp, ..Config::default() },
         addresses: vec![Cidr { address: [10, 0, 0, number].into(), prefix_len: 24 }],
+        ..MachineConfig::default()
     })
 }
 

@@ -1,6 +1,7 @@
 //! One machine under one lock: its stack, those who wait for it, and the world that it lives in.
 
 use super::blocking::Waiter;
+use super::disk::Store;
 use super::executor::Executor;
 use super::waiters::{Sleepers, Waiters, Woken};
 use crate::socket::Errno;
@@ -53,6 +54,9 @@ pub(crate) trait World: Send + Sync {
 
     /// Fills `bytes` with random ones.
     fn fill_random(&self, machine: &Machine, bytes: &mut [u8]);
+
+    /// The machine's disk. Errors: `Unsupported` where it has none.
+    fn disk(&self, machine: &Machine) -> io::Result<Arc<dyn Store>>;
 
     /// How threads wait in this world. Errors: `Unsupported` in a simulated one.
     fn drive(&self) -> io::Result<&dyn Drive>;

@@ -1,4 +1,5 @@
-//! What apps use: a [`Host`] to open sockets on, to sleep, spawn and draw random numbers; the same in every world.
+//! What apps use: a [`Host`] to open sockets and files on, to sleep, spawn and draw random numbers; the same in every
+//! world.
 //!
 //! - **In**: an app's calls and awaits; the world's turns (frames, deadlines, the clock).
 //! - **Out**: socket calls to the [`crate::Stack`], wake-ups to tasks and blocked threads.
@@ -23,6 +24,7 @@
 //! ```
 
 pub mod blocking;
+pub mod disk;
 mod executor;
 mod host;
 mod machine;
@@ -33,6 +35,8 @@ mod tcp;
 mod udp;
 mod waiters;
 
+pub(crate) use disk::{Content, Store, Syncing};
+pub use disk::{Disk, File};
 pub(crate) use executor::{Executor, TaskTag};
 pub use executor::{JoinError, JoinHandle};
 pub use host::{Host, ListenOptions, Pong, Sleep};

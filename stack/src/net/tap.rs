@@ -22,6 +22,7 @@
 #![doc = include_str!("../../examples/own_loop.rs")]
 //! ```
 
+mod disk;
 mod open;
 mod port;
 mod seat;
@@ -44,9 +45,10 @@ use shared::{Bell, Main, Shared};
 use std::future::Future;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::path::Path;
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll as TaskPoll, Waker};
 use system::{clock, duplicate, random_seed};
 
@@ -162,6 +164,7 @@ impl Machine {
             failure: Mutex::new(None),
             stop: AtomicBool::new(false),
             busy_poll_ns: AtomicU64::new(0),
+            disk: Mutex::new(None),
         });
         let executor = Executor::new(move || bell.ring());
         let machine =
@@ -178,6 +181,18 @@ impl Machine {
     /// default, sleeps at once. It saves the wake-up, several microseconds each, and costs a whole core meanwhile.
     pub fn set_busy_poll(&self, duration: Duration) {
         self.shared.set_busy_poll(duration);
+    }
+
+    /// Gives the machine a disk: a folder of the file system, which is made if it isn't there and is this machine's
+    /// alone from now on (by an advisory lock). Reading and writing go to the page cache on the calling thread; syncs
+    /// are made by a thread of the disk's own, so that they never hold up the run loop.
+    ///
+    /// # Errors
+    /// `ResourceBusy` when another machine has the folder; what the file system says.
+    pub fn set_disk(&self, folder: &Path) -> io::Result<()> {
+        let disk = disk::Folder::open(&self.machine.name, folder)?;
+        *self.shared.disk.lock().unwrap_or_else(PoisonError::into_inner) = Some(disk);
+        Ok(())
     }
 
     /// Drives the machine on this thread until `future` is done. Spawned tasks run on this thread, too.
@@ -479,5 +494,7 @@ const ASK_AGAIN_AFTER: Duration = Duration::from_millis(1);
 
 #[cfg(test)]
 mod blocking_tests;
+#[cfg(test)]
+mod disk_tests;
 #[cfg(test)]
 mod tests;

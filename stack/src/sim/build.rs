@@ -1,5 +1,6 @@
 //! Building a world: machines, switches, and the wires between them.
 
+use super::disk::{DiskConfig, DiskCounts, SimDisk};
 use super::wire::{End, Wire, WireCounts, WireId};
 use super::world::{Outside, SimWorld};
 use super::{Controls, run};
@@ -32,6 +33,8 @@ pub struct MachineConfig {
     pub stack: Config,
     /// The addresses of its first interface.
     pub addresses: Vec<Cidr>,
+    /// How its disk behaves.
+    pub disk: DiskConfig,
 }
 
 /// A switch of a simulated world.
@@ -74,12 +77,12 @@ impl Sim {
     pub fn machine_with(&mut self, config: MachineConfig) -> Host {
         assert!(self.machines.iter().all(|m| m.name != config.name), "two machines named {}", config.name);
         let index = self.machines.len() as u32;
-        let MachineConfig { name, mut stack, addresses } = config;
+        let MachineConfig { name, mut stack, addresses, disk } = config;
         // 0 would stand for a machine that is alone in its world.
         stack.machine = u16::try_from(index + 1).expect("a world has at most 65,535 machines");
         stack.seed = self.world.seed_of(&format!("machine {name}"));
         self.world.outside(Outside::Machine(name.clone()));
-        self.world.add_machine(&name, stack.clone(), addresses);
+        self.world.add_machine(&name, stack.clone(), addresses, SimDisk::new(disk));
         let machine = Machine::new(
             name,
             index,
@@ -146,6 +149,11 @@ impl Sim {
     /// machine, or the machine that was plugged in.
     pub fn counts(&self, wire: WireId) -> (WireCounts, WireCounts) {
         self.world.counts(wire)
+    }
+
+    /// What happened to a machine's disk so far.
+    pub fn disk_counts(&self, host: &Host) -> DiskCounts {
+        self.world.disk_of(self.own(host)).counts()
     }
 
     /// Changes what a wire does to frames that enter it from now on. Its MTU and medium stay.

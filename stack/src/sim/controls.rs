@@ -18,7 +18,8 @@ impl Controls {
     }
 
     /// Takes a machine down at once, as a power failure does: its tasks are dropped, nobody is told, no FIN is sent.
-    /// Frames that are under way stay so. Calls on its sockets say `NetworkDown`, and go on doing so after a restart.
+    /// Frames that are under way stay so. Calls on its sockets and files say `NetworkDown`, and go on doing so after a
+    /// restart. Its disk loses what was not synced, as the seed has it.
     pub fn crash(&self, host: &Host) {
         self.world.outside(Outside::Crash(host.name().to_owned()));
         self.world.crash(host.machine());

@@ -1,12 +1,13 @@
 //! The state of a simulated world: its clock, what is planned, and what connects the machines.
 
+use super::disk::SimDisk;
 use super::switch::{Bridge, Egress};
 use super::wire::{End, Lane, Wire, WireCounts, WireId};
 use crate::capture::Capture;
 use crate::device::Impairment;
 use crate::device::impair::Passage;
 use crate::frame::{Cause, RxFrame, TxFrame};
-use crate::net::{Core, Drive, Machine, Woken, World};
+use crate::net::{Core, Drive, Machine, Store, Woken, World};
 use crate::stack::{Cidr, Config, InterfaceConfig, InterfaceId, Stack};
 use crate::time::Instant;
 use siphasher::sip::SipHasher13;
@@ -15,7 +16,7 @@ use std::fmt;
 use std::hash::Hasher;
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
 /// A simulated world, as its machines see it. A machine's lock is always taken before the world's.
@@ -60,6 +61,7 @@ struct Place {
     lanes: Vec<Option<u32>>,
     deadline: Option<EventKey>,
     rng: fastrand::Rng,
+    disk: Arc<SimDisk>,
 }
 
 struct SwitchPlace {
@@ -125,7 +127,7 @@ impl SimWorld {
         journal.push_back((now, what));
     }
 
-    pub(super) fn add_machine(&self, name: &str, config: Config, addresses: Vec<Cidr>) {
+    pub(super) fn add_machine(&self, name: &str, config: Config, addresses: Vec<Cidr>, disk: SimDisk) {
         let rng = fastrand::Rng::with_seed(self.seed_of(&format!("apps of {name}")));
         self.net().places.push(Place {
             name: name.to_owned(),
@@ -135,6 +137,7 @@ impl SimWorld {
             lanes: vec![None],
             deadline: None,
             rng,
+            disk: Arc::new(disk),
         });
     }
 
@@ -303,7 +306,15 @@ impl SimWorld {
             self.pump(machine, &mut core, &mut woken);
         }
         machine.executor.drop_tasks(Some(machine.index));
+        let life = machine.lock_or_panic().life;
+        let chance = self.seed_of(&format!("disk of {}, life {life}", machine.name));
+        self.disk_of(machine).crash(fastrand::Rng::with_seed(chance));
         woken.into_iter().for_each(Waker::wake);
+    }
+
+    /// A machine's disk, whether the machine is up or not.
+    pub(super) fn disk_of(&self, machine: &Machine) -> Arc<SimDisk> {
+        Arc::clone(&self.net().places[machine.index as usize].disk)
     }
 
     pub(super) fn restart(&self, machine: &Machine) {
@@ -365,6 +376,10 @@ impl World for SimWorld {
 
     fn fill_random(&self, machine: &Machine, bytes: &mut [u8]) {
         self.net().places[machine.index as usize].rng.fill(bytes);
+    }
+
+    fn disk(&self, machine: &Machine) -> io::Result<Arc<dyn Store>> {
+        Ok(self.disk_of(machine))
     }
 
     fn drive(&self) -> io::Result<&dyn Drive> {

@@ -1,11 +1,13 @@
 //! What the run loop and the callers of other threads share: how a call is settled, and how a sleeping loop is woken.
 
 use super::Turns;
+use super::disk::Folder;
 use super::port::Port;
 use super::seat::{Seat, Seated};
 use super::system::{clock, fill_from_system};
 use crate::net::Woken;
 use crate::net::blocking::Waiter;
+use crate::net::disk::Store;
 use crate::net::machine::{self, Core, Drive, World};
 use crate::time::{Duration, Instant};
 use mio::Waker as Alarm;
@@ -31,6 +33,8 @@ pub(super) struct Shared {
     pub(super) stop: AtomicBool,
     /// How long the devices are asked before the loop sleeps, in nanoseconds.
     pub(super) busy_poll_ns: AtomicU64,
+    /// The folder that stands for the machine's disk, if the program gave one.
+    pub(super) disk: Mutex<Option<Arc<Folder>>>,
 }
 
 /// Gets the loop up, if it sleeps.
@@ -188,6 +192,14 @@ impl World for Shared {
                 }
             }
         }
+    }
+
+    fn disk(&self, machine: &machine::Machine) -> io::Result<Arc<dyn Store>> {
+        let disk = lock(&self.disk).clone().ok_or_else(|| {
+            let text = format!("{} has no disk: give it a folder with set_disk before it runs", machine.name);
+            io::Error::new(io::ErrorKind::Unsupported, text)
+        })?;
+        Ok(disk)
     }
 
     fn drive(&self) -> io::Result<&dyn Drive> {
