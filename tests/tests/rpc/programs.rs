@@ -168,28 +168,46 @@ fn some_bytes(rng: &mut fastrand::Rng) -> Vec<u8> {
     bytes
 }
 
-/// tshark on all captures: nothing malformed that we sent, and it knew calls and replies for what they are.
+/// tshark on all captures: nothing malformed that we sent, calls and replies known for what they are, and duplicates
+/// (`rpc.dup`) seen where messages were lost and nowhere else.
 pub(crate) fn dissect(folder: &Path) -> Outcome {
-    let mut replies = 0;
+    let (mut replies, mut duplicates) = (0, 0);
     for entry in std::fs::read_dir(folder)? {
         let file = entry?.path();
         if file.extension().is_none_or(|extension| extension != "pcapng") {
             continue;
         }
-        let mut wrong = tshark::wrong_packets(&file)?;
-        if file.file_stem().is_some_and(|name| name.to_string_lossy().starts_with("any_bytes")) {
+        let name = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        if name.starts_with("any_bytes") {
             // tshark takes some noise for other protocols', and then our answers as well.
-            wrong.retain(|line| line.contains(" RPC ") || line.contains(" Portmap "));
+            let wrong = list(&file, &format!("{SENT} && rpc && _ws.malformed"))?;
+            ensure(wrong.is_empty(), || format!("{name}:\n{}", wrong.join("\n")))?;
+            continue;
         }
-        ensure(wrong.is_empty(), || format!("{}:\n{}", file.display(), wrong.join("\n")))?;
-        let output = Command::new("tshark")
-            .args(["-n", "-r"])
-            .arg(&file)
-            .args(["-Y", "rpc.msgtyp == 1 && frame.packet_flags_direction == 2"])
-            .output()?;
-        replies += String::from_utf8_lossy(&output.stdout).lines().count();
+        let wrong = tshark::wrong_packets(&file)?;
+        ensure(wrong.is_empty(), || format!("{name}:\n{}", wrong.join("\n")))?;
+        let wrong =
+            list(&file, &format!("{SENT} && rpc && (_ws.malformed || _ws.expert.severity == error)"))?;
+        ensure(wrong.is_empty(), || format!("{name}:\n{}", wrong.join("\n")))?;
+        // Each UDP datagram of ours is a message. (Of TCP's segments, ACKs are none.)
+        let unknown = list(&file, &format!("{SENT} && udp && !rpc"))?;
+        ensure(unknown.is_empty(), || format!("{name}: not known as RPC:\n{}", unknown.join("\n")))?;
+        replies += list(&file, &format!("{SENT} && rpc.msgtyp == 1"))?.len();
+        let twice = list(&file, "udp && rpc.dup")?.len();
+        ensure(twice == 0 || name.contains("lossy"), || format!("{name} has {twice} duplicates"))?;
+        duplicates += twice;
     }
-    ensure(replies > 50, || format!("tshark knew only {replies} of our replies"))
+    ensure(replies > 50, || format!("tshark knew only {replies} of our replies"))?;
+    ensure(duplicates > 0, || "of the messages that were sent again tshark knew none".to_owned())
+}
+
+const SENT: &str = "frame.packet_flags_direction == 2";
+
+/// The lines that tshark prints about packets, with programs that it has no dissector for taken for RPC as well.
+fn list(capture: &Path, filter: &str) -> Result<Vec<String>, libtest_mimic::Failed> {
+    let mut tshark = Command::new("tshark");
+    tshark.args(["-n", "-o", "rpc.dissect_unknown_programs:TRUE", "-r"]).arg(capture).args(["-Y", filter]);
+    Ok(run(&mut tshark)?.lines().map(str::to_owned).collect())
 }
 
 /// Whether programs in C can be made with libtirpc.

@@ -43,7 +43,8 @@ fn semantics(ui: &Ui, args: &SemanticsArgs) -> Result<(), Failure> {
     if let (Some((path, mut file)), Some(frames)) = (capture, frames) {
         file.write_all(&frames.take())
             .map_err(|error| Failure::Failed(format!("{}: {}", path.display(), ui::reason(&error))))?;
-        ui.line(format!("every frame is in {}: wireshark {0}", path.display()));
+        ui.line(format!("every frame is in {}, to be read by", path.display()));
+        ui.line(format!("  wireshark -o rpc.dissect_unknown_programs:TRUE {}", path.display()));
     }
     let wrong = trials.iter().filter(|trial| !holds(trial)).count();
     ui.last_line(format!("{} trials, {wrong} broke what their semantics promise", trials.len()));
