@@ -1,5 +1,6 @@
 //! The command line: what can be asked for, its help, and its mistakes in one clear line.
 
+use crate::rpc::args as rpc;
 #[cfg(target_os = "linux")]
 use crate::{control::args as control, up::args as up};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
@@ -106,6 +107,9 @@ pub enum Command {
     #[cfg(target_os = "linux")]
     #[command(after_help = control::SS_EXAMPLES)]
     Ss(control::SsArgs),
+    /// Call procedures of other machines' programs, and see what call semantics are.
+    #[command(after_help = rpc::RPC_EXAMPLES)]
+    Rpc(rpc::RpcArgs),
     /// Show what this machine allows (TAP, namespaces, Wireshark…) and what mends each lack.
     #[command(after_help = DOCTOR_EXAMPLES)]
     Doctor,
@@ -210,7 +214,7 @@ fn parse_seconds(text: &str) -> Result<f64, String> {
 }
 
 /// Reads a seed, decimal or with 0x, as failing simulations print them.
-fn parse_seed(text: &str) -> Result<u64, String> {
+pub(crate) fn parse_seed(text: &str) -> Result<u64, String> {
     let parsed = match text.strip_prefix("0x") {
         Some(hex) => u64::from_str_radix(hex, 16),
         None => text.parse(),
@@ -330,6 +334,7 @@ mod tests {
             control::ARP_EXAMPLES,
             control::ROUTE_EXAMPLES,
             control::SS_EXAMPLES,
+            rpc::RPC_EXAMPLES,
         ];
         let all = [EXAMPLES, DEMO_EXAMPLES, EXPLAIN_EXAMPLES, BENCH_EXAMPLES, DOCTOR_EXAMPLES];
         for text in all.into_iter().chain(live) {

@@ -12,6 +12,7 @@
 //!
 //! | module | holds |
 //! |---|---|
+//! | [`bind`] | rpcbind: which program is where |
 //! | [`client`] | [`Client`]: calls, retransmissions, sessions |
 //! | [`server`] | [`Server`]: checks, duplicates, orphans, UDP and TCP |
 //! | [`service`] | [`Service`]: what a server runs, and what generated code implements |
@@ -23,6 +24,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod auth;
+pub mod bind;
 pub mod client;
 pub mod error;
 pub mod exactly;

@@ -4,6 +4,8 @@
 //! `TAPSTACK_RPC_CALLS=1000000 cargo test --release -p tapstack-rpc --test semantics` makes a million of each;
 //! `TAPSTACK_SEED=N` runs the world of that seed.
 
+#![allow(clippy::unwrap_used)]
+
 use std::env;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -202,8 +204,7 @@ fn run(semantics: Semantics, transport: Transport, seed: u64) -> Run {
             })
             .collect();
         let (mut crashes, mut replayed) = (0, 0);
-        // A crash for about each five hundred calls, up to some hundreds.
-        let pause_ms = (calls / 50).clamp(60, 2000);
+        let pause_ms = (calls / 50).clamp(60, 400);
         while next.load(Ordering::Relaxed) < calls {
             a.sleep(Duration::from_millis(pause_ms / 2 + a.random_u64() % pause_ms)).await;
             replayed += server.counts().replayed;

@@ -15,6 +15,7 @@ mod folder;
 mod nc;
 mod perform;
 mod protocol;
+mod rpc;
 mod server;
 mod status;
 mod table;

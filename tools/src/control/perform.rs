@@ -2,6 +2,7 @@
 
 use super::block_on::block_on;
 use super::protocol::{ProbeAnswer, Reply, Request, RouteSpec};
+use super::rpc;
 use super::server::Served;
 use super::status::{self, Limits};
 use super::{ROWS_MAX, WAIT_MS_MAX};
@@ -45,6 +46,8 @@ pub(super) fn perform(served: &Served, request: Request) -> Reply {
         Request::Probe { to, port, ttl, timeout_ms } => {
             probe(host, SocketAddr::new(to, port), ttl, wait(timeout_ms)).map_err(|error| error.to_string())
         }
+        Request::RpcList { to, timeout_ms } => rpc::list(host, to, wait(timeout_ms)),
+        Request::RpcCall { call, timeout_ms } => rpc::call(host, &call, wait(timeout_ms)),
         Request::Connect { .. } | Request::Listen { .. } => Err("not a question".to_owned()),
     };
     done.unwrap_or_else(|why| Reply::Failed { why })
