@@ -85,7 +85,6 @@ struct State {
     connections: BTreeMap<u64, Arc<Connection>>,
     locals: BTreeMap<u64, Weak<crate::client::LinkInner>>,
     next_peer: u64,
-    has_disk: bool,
     counts: ConnectionCounts,
 }
 
@@ -114,7 +113,6 @@ impl Office {
                 connections: BTreeMap::new(),
                 locals: BTreeMap::new(),
                 next_peer: 1,
-                has_disk: log.is_some(),
                 counts: ConnectionCounts::default(),
             }),
             pump: Bell::default(),
@@ -137,12 +135,7 @@ impl Office {
     /// Makes a box, or finds that it is there with these options. Errors: see [`Refusal`]; a durable one needs
     /// [`OfficeOptions::durable`].
     pub fn create(&self, name: &BoxName, options: &BoxOptions) -> Result<(), Refusal> {
-        let mut state = self.inner.lock();
-        if options.durable && !state.has_disk {
-            return Err(Refusal::DiskFailed);
-        }
-        state.server.create(self.inner.host.now(), name, options)?;
-        drop(state);
+        self.inner.lock().server.create(self.inner.host.now(), name, options)?;
         self.inner.disk.ring();
         Ok(())
     }

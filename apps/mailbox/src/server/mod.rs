@@ -92,6 +92,7 @@ pub struct Server {
     /// Records that wait for a group, in the order of their groups.
     held: VecDeque<(u64, Peer, Header, Record)>,
     next_sweep: Instant,
+    /// There is no disk, or none that works.
     disk_failed: bool,
     counters: Counters,
 }
@@ -108,7 +109,7 @@ impl Server {
             out: VecDeque::new(),
             held: VecDeque::new(),
             next_sweep: now + SWEEP,
-            disk_failed: false,
+            disk_failed: true,
             counters: Counters::default(),
         }
     }
@@ -131,8 +132,10 @@ impl Server {
         self.boxes.create(now, name, options).map(drop)
     }
 
-    /// Reads the log of earlier incarnations; returns how many of its bytes are good. To be called once, at the start.
+    /// Reads the log of earlier incarnations; returns how many of its bytes are good. To be called once, at the start, by
+    /// whoever has a disk: without, there are no durable boxes.
     pub fn replay(&mut self, now: Instant, log: &[u8]) -> usize {
+        self.disk_failed = false;
         let mut streams = BTreeMap::new();
         let boxes = &mut self.boxes;
         let good = crate::log::replay(now, log, |entry| boxes.replay(entry, &mut streams));
