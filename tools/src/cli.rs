@@ -1,5 +1,6 @@
 //! The command line: what can be asked for, its help, and its mistakes in one clear line.
 
+use crate::mailbox::args as mailbox;
 #[cfg(target_os = "linux")]
 use crate::{control::args as control, up::args as up};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
@@ -106,6 +107,9 @@ pub enum Command {
     #[cfg(target_os = "linux")]
     #[command(after_help = control::SS_EXAMPLES)]
     Ss(control::SsArgs),
+    /// Serve boxes, send messages to them and take letters out; or see what the semantics are worth.
+    #[command(after_help = mailbox::MAILBOX_EXAMPLES)]
+    Mailbox(mailbox::MailboxArgs),
     /// Show what this machine allows (TAP, namespaces, Wireshark…) and what mends each lack.
     #[command(after_help = DOCTOR_EXAMPLES)]
     Doctor,
@@ -197,6 +201,8 @@ pub enum BenchPart {
     Idle,
     /// Two machines in memory on one thread.
     Memory,
+    /// Messages through boxes between two machines.
+    Mailbox,
     /// Streams over a wire that loses, delays and limits.
     Loss,
 }
@@ -210,7 +216,7 @@ fn parse_seconds(text: &str) -> Result<f64, String> {
 }
 
 /// Reads a seed, decimal or with 0x, as failing simulations print them.
-fn parse_seed(text: &str) -> Result<u64, String> {
+pub(crate) fn parse_seed(text: &str) -> Result<u64, String> {
     let parsed = match text.strip_prefix("0x") {
         Some(hex) => u64::from_str_radix(hex, 16),
         None => text.parse(),

@@ -15,7 +15,9 @@ mod demo;
 pub mod doctor;
 pub mod explain;
 mod failure;
+pub mod mailbox;
 mod read_out;
+mod table;
 #[cfg(target_os = "linux")]
 pub mod testbed;
 pub mod ui;
@@ -52,6 +54,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Bench(args) => bench::run(&ui, &args),
         #[cfg(target_os = "linux")]
         Command::Up(args) => up::run(&ui, &args),
+        Command::Mailbox(args) => mailbox::run(&ui, &args),
         Command::Doctor => doctor::run(&ui),
         #[cfg(target_os = "linux")]
         _ => Ok(()),

@@ -30,6 +30,10 @@ pub struct Trial {
     pub transport: Transport,
     /// How many messages are sent.
     pub messages: u32,
+    /// They are posted in bursts of up to so many,
+    pub burst: u32,
+    /// with up to so long in between.
+    pub pause: Duration,
     /// How many readers compete.
     pub readers: usize,
     /// What the wires do.
@@ -49,6 +53,8 @@ impl Trial {
             durable,
             transport: Transport::Udp,
             messages: 1_000,
+            burst: 32,
+            pause: Duration::from_millis(2),
             readers: 1,
             wire: Wire { delay: Duration::from_micros(200), ..Wire::default() },
             up: None,
@@ -223,8 +229,14 @@ async fn send(trial: Trial, machine: &Host) -> Vec<Option<Result<(), SendError>>
     let mut sender = client.sender(&the_box(), options);
     let mut outcomes = vec![None; trial.messages as usize];
     let mut waiting: VecDeque<(u32, Ticket)> = VecDeque::new();
-    let mut number = 0;
+    let (mut number, mut burst) = (0, 0);
     while number < trial.messages {
+        if burst == 0 {
+            burst = 1 + machine.random_u64() % u64::from(trial.burst.max(1));
+            let nanos = u64::try_from(trial.pause.as_nanos()).unwrap_or(u64::MAX).max(1);
+            machine.sleep(Duration::from_nanos(machine.random_u64() % nanos)).await;
+        }
+        burst -= 1;
         match sender.post(Message::new(number.to_be_bytes().to_vec())) {
             Ok(ticket) => {
                 waiting.push_back((number, ticket));

@@ -6,7 +6,7 @@ use super::rtt::Rtt;
 use super::{AskError, Mode, ReaderOptions, SenderOptions};
 use crate::BoxName;
 use crate::message::Refusal;
-use crate::server::STREAM_IDLE_MAX;
+use crate::server::{FETCH_WAIT_MAX, STREAM_IDLE_MAX};
 use crate::wire::{self, Answer, Ask, DATAGRAM_BYTES, Header, Record, SEGMENT_BYTES};
 use std::collections::BTreeMap;
 use std::task::Waker;
@@ -18,6 +18,10 @@ pub const ASK_PATIENCE: Duration = Duration::from_secs(30);
 /// A sender that was idle for so long is opened again before it sends: its host forgets those that are silent for
 /// longer.
 const REOPEN_AFTER: Duration = Duration::from_secs(300);
+/// A connection over which nothing comes for so long, although something should, is dead: its host has crashed without
+/// a word, and there is nothing to be sent that would show it.
+const SILENCE_MAX: Duration = Duration::from_secs(10);
+const _: () = assert!(SILENCE_MAX.as_secs() >= 2 * FETCH_WAIT_MAX.as_secs());
 const _: () = assert!(REOPEN_AFTER.as_secs() * 2 <= STREAM_IDLE_MAX.as_secs());
 
 /// All that a client has under way with one host.
@@ -32,6 +36,8 @@ pub(super) struct Engine {
     asks: BTreeMap<u64, Asked>,
     pub(super) senders: BTreeMap<u64, Sender>,
     pub(super) readers: BTreeMap<u64, Inbox>,
+    /// Since when the host owes an answer.
+    owed_since: Option<Instant>,
     /// Records that made no sense, or were not for this client.
     pub(super) strays: u64,
 }
@@ -91,6 +97,7 @@ impl Engine {
             asks: BTreeMap::new(),
             senders: BTreeMap::new(),
             readers: BTreeMap::new(),
+            owed_since: None,
             strays: 0,
         }
     }
@@ -98,6 +105,7 @@ impl Engine {
     /// Records can be sent from now on. `nonce` is to be random.
     pub(super) fn connected(&mut self, nonce: u64) {
         self.state = State::Hello { nonce, sent_at: None, tries: 0 };
+        self.owed_since = None;
     }
 
     /// They can't any more.
@@ -196,9 +204,26 @@ impl Engine {
             }
             (State::Up { token }, record) if (header.token, header.boot) == (token, self.boot) => {
                 self.handle_valid(now, record);
+                self.owed_since = self.is_waiting().then_some(now);
             }
             _ => self.strays += 1,
         }
+    }
+
+    fn is_waiting(&self) -> bool {
+        self.asks.values().any(|asked| asked.sent_at.is_some() && asked.answer.is_none())
+            || self.senders.values().any(|sender| sender.outbox.is_waiting())
+            || self.readers.values().any(Inbox::is_waiting)
+    }
+
+    /// Whether the connection is dead: nothing came for long, although something should.
+    pub(super) fn is_dead(&self, now: Instant) -> bool {
+        self.mode == Mode::Connection && self.owed_since.is_some_and(|since| since + SILENCE_MAX <= now)
+    }
+
+    /// Lets the host have more time.
+    pub(super) fn forgive(&mut self, now: Instant) {
+        self.owed_since = self.owed_since.map(|_| now);
     }
 
     fn welcome(&mut self, header: Header) {
@@ -278,6 +303,14 @@ impl Engine {
 
     /// The next record to be sent.
     pub(super) fn poll_out(&mut self, now: Instant) -> Option<(Header, Record)> {
+        let out = self.next_out(now);
+        if out.is_some() {
+            self.owed_since.get_or_insert(now);
+        }
+        out
+    }
+
+    fn next_out(&mut self, now: Instant) -> Option<(Header, Record)> {
         let token = match &mut self.state {
             State::Down => return None,
             State::Hello { nonce, sent_at, tries } => {
@@ -370,7 +403,8 @@ impl Engine {
                 asks.chain(senders).chain(readers).filter(|at| *at < Instant::FAR_FUTURE).min()
             }
         };
-        [patience, again, give_up].into_iter().flatten().min()
+        let silence = self.owed_since.filter(|_| self.mode == Mode::Connection && self.state != State::Down);
+        [patience, again, give_up, silence.map(|since| since + SILENCE_MAX)].into_iter().flatten().min()
     }
 
     /// Handles what is due.

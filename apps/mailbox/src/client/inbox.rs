@@ -29,6 +29,9 @@ pub(super) struct Inbox {
     next_request: u64,
     /// Fetches that aren't answered.
     fetches: BTreeMap<u64, UnderWay>,
+    /// The same, for those that only say verdicts.
+    settling: BTreeMap<u64, UnderWay>,
+    next_settling: u64,
     /// Answers that came before those to earlier fetches.
     early: BTreeMap<u64, Vec<Letter>>,
     letters: VecDeque<Letter>,
@@ -70,6 +73,8 @@ impl Inbox {
             mode,
             next_request: 0,
             fetches: BTreeMap::new(),
+            settling: BTreeMap::new(),
+            next_settling: SETTLING,
             early: BTreeMap::new(),
             letters: VecDeque::new(),
             verdicts: VecDeque::new(),
@@ -86,9 +91,9 @@ impl Inbox {
         self.letters.pop_front()
     }
 
-    /// Whether nothing is under way that could bring a letter soon.
+    /// Whether letters were asked for.
     pub(super) fn has_asked(&self) -> bool {
-        self.fetches.values().any(|under_way| under_way.fetch.letters_max > 0)
+        !self.fetches.is_empty()
     }
 
     pub(super) fn judge(&mut self, now: Instant, id: u64, verdict: Verdict) {
@@ -103,7 +108,14 @@ impl Inbox {
 
     /// Whether the host knows all verdicts.
     pub(super) fn is_settled(&self) -> bool {
-        self.verdicts.is_empty() && self.fetches.values().all(|one| one.fetch.verdicts.is_empty())
+        self.verdicts.is_empty()
+            && self.settling.is_empty()
+            && self.fetches.values().all(|one| one.fetch.verdicts.is_empty())
+    }
+
+    /// Whether the host owes an answer.
+    pub(super) fn is_waiting(&self) -> bool {
+        !(self.fetches.is_empty() && self.settling.is_empty())
     }
 
     /// Says what is to be said at once.
@@ -129,14 +141,17 @@ impl Inbox {
         if next == 0 {
             self.begin_anew();
         }
-        self.fetches.values_mut().for_each(|under_way| under_way.sent_at = None);
+        let under_way = self.fetches.values_mut().chain(self.settling.values_mut());
+        under_way.for_each(|one| one.sent_at = None);
         self.wake();
     }
 
     /// The host knows nothing of what was fetched: all that isn't confirmed is said again. Letters that are here stay:
     /// if they come again, those of effectively-once semantics are known by their numbers.
     fn begin_anew(&mut self) {
-        let unconfirmed = std::mem::take(&mut self.fetches).into_values().flat_map(|one| one.fetch.verdicts);
+        let (fetches, settling) = (std::mem::take(&mut self.fetches), std::mem::take(&mut self.settling));
+        let unconfirmed =
+            settling.into_values().chain(fetches.into_values()).flat_map(|one| one.fetch.verdicts);
         let unconfirmed: Vec<_> = unconfirmed.collect();
         unconfirmed.into_iter().rev().for_each(|one| self.verdicts.push_front(one));
         self.early.clear();
@@ -179,7 +194,8 @@ impl Inbox {
                 return true;
             }
         };
-        let Some(under_way) = self.fetches.remove(&request) else { return true };
+        let found = self.fetches.remove(&request).or_else(|| self.settling.remove(&request));
+        let Some(under_way) = found else { return true };
         // A fetch that waits at the host measures the box, not the way.
         if let (1, Some(sent_at), 0) = (under_way.tries, under_way.sent_at, under_way.fetch.wait_ms) {
             rtt.sample(now.since(sent_at));
@@ -189,7 +205,10 @@ impl Inbox {
                 self.had.remove(&id);
             }
         }
-        self.early.insert(request, letters);
+        if request < SETTLING {
+            self.early.insert(request, letters);
+            self.is_asked = false;
+        }
         while let Some(entry) = self.early.first_entry() {
             if self.fetches.first_key_value().is_some_and(|(first, _)| first < entry.key()) {
                 break;
@@ -198,7 +217,6 @@ impl Inbox {
                 self.take_in(now, letter);
             }
         }
-        self.is_asked = false;
         self.wake();
         true
     }
@@ -223,22 +241,18 @@ impl Inbox {
         self.letters.push_back(letter);
     }
 
-    /// Whether a fetch is due: because letters are wanted, or verdicts have waited for long enough.
-    fn is_due(&self, now: Instant) -> Option<u32> {
+    /// How many letters are to be fetched now.
+    fn wants(&self) -> u32 {
         if self.fetches.len() as u64 >= FETCHES_MAX {
-            return None;
+            return 0;
         }
-        let asking = self.fetches.values().filter(|one| one.fetch.letters_max > 0).count();
         let wanted = self.is_wanted || self.options.prefetch > 1;
         let room = self.options.prefetch.saturating_sub(self.letters.len());
-        if wanted && room > self.options.prefetch / 2 && asking < 1 + usize::from(self.options.prefetch > 64)
-        {
-            return Some(u32::try_from(room).unwrap_or(u32::MAX));
+        let fetches_max = if self.options.prefetch > PREFETCH_LONG { 2 } else { 1 };
+        if wanted && room > self.options.prefetch / 2 && self.fetches.len() < fetches_max {
+            return u32::try_from(room).unwrap_or(u32::MAX);
         }
-        if self.is_asked && asking == 0 && self.letters.is_empty() {
-            return Some(1);
-        }
-        self.verdicts_since.is_some_and(|at| at <= now).then_some(0)
+        u32::from(self.is_asked && self.fetches.is_empty() && self.letters.is_empty())
     }
 
     /// The next fetch to be sent.
@@ -249,33 +263,42 @@ impl Inbox {
         let heard = self.fetches.first_key_value().map_or(self.next_request, |(first, _)| *first);
         let mode = self.mode;
         let due = |one: &UnderWay| Inbox::again_at(mode, one, rtt).is_none_or(|at| at <= now);
-        if let Some(again) = self.fetches.values_mut().find(|one| due(one)) {
+        if let Some(again) = self.fetches.values_mut().chain(self.settling.values_mut()).find(|one| due(one))
+        {
             again.tries += 1;
             again.sent_at = Some(now);
             again.fetch.heard = heard;
             return Some(again.fetch.clone());
         }
-        let letters_max = self.is_due(now)?;
-        let wait_ms = if self.is_asked && !self.is_wanted { 0 } else { crate::wire::millis(FETCH_WAIT_MAX) };
+        let letters_max = self.wants();
+        let may_settle = (self.settling.len() as u64) < FETCHES_MAX;
+        if letters_max == 0 && !(may_settle && self.verdicts_since.is_some_and(|at| at <= now)) {
+            return None;
+        }
+        let wait = self.is_wanted || !self.is_asked;
         let verdicts = self.verdicts.drain(..self.verdicts.len().min(VERDICTS_PER_FETCH)).collect();
         if self.verdicts.is_empty() {
             self.verdicts_since = None;
         }
+        let bytes_max = match self.mode {
+            Mode::Datagrams => DATAGRAM_BYTES - HEADER_BYTES - 24,
+            Mode::Connection => SEGMENT_BYTES,
+        };
+        let (list, number) = match letters_max {
+            0 => (&mut self.settling, &mut self.next_settling),
+            _ => (&mut self.fetches, &mut self.next_request),
+        };
         let fetch = Fetch {
             reader,
-            request: self.next_request,
+            request: *number,
             heard,
             letters_max,
-            bytes_max: u32::try_from(match self.mode {
-                Mode::Datagrams => DATAGRAM_BYTES - HEADER_BYTES - 24,
-                Mode::Connection => SEGMENT_BYTES,
-            })
-            .unwrap_or(u32::MAX),
-            wait_ms: if letters_max == 0 { 0 } else { wait_ms },
+            bytes_max: u32::try_from(bytes_max).unwrap_or(u32::MAX),
+            wait_ms: if wait && letters_max > 0 { crate::wire::millis(FETCH_WAIT_MAX) } else { 0 },
             verdicts,
         };
-        self.next_request += 1;
-        self.fetches.insert(fetch.request, UnderWay { fetch: fetch.clone(), sent_at: Some(now), tries: 1 });
+        *number += 1;
+        list.insert(fetch.request, UnderWay { fetch: fetch.clone(), sent_at: Some(now), tries: 1 });
         Some(fetch)
     }
 
@@ -295,7 +318,7 @@ impl Inbox {
         let again =
             self.fetches.values().map(|one| Inbox::again_at(self.mode, one, rtt).unwrap_or(Instant::ZERO));
         let again = again.filter(|at| *at < Instant::FAR_FUTURE).min();
-        let verdicts = self.verdicts_since.filter(|_| (self.fetches.len() as u64) < FETCHES_MAX);
+        let verdicts = self.verdicts_since.filter(|_| (self.settling.len() as u64) < FETCHES_MAX);
         match (again, verdicts) {
             (Some(again), Some(verdicts)) => Some(again.min(verdicts)),
             (again, verdicts) => again.or(verdicts),
@@ -305,4 +328,8 @@ impl Inbox {
 
 /// Verdicts of one fetch: so many fit a datagram.
 const VERDICTS_PER_FETCH: usize = 100;
+/// Fetches that only say verdicts are numbered from here on, so that they need not be answered in their turn.
+const SETTLING: u64 = 1 << 63;
+/// A reader that fetches more than this ahead has two fetches under way.
+const PREFETCH_LONG: usize = 64;
 const _: () = assert!(VERDICTS_PER_FETCH <= VERDICTS_MAX);

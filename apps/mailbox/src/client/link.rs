@@ -283,6 +283,8 @@ impl Inner {
                 batch.clear();
             } else if self.is_closing() {
                 return stream.shutdown().await;
+            } else if self.lock().is_dead(self.host.now()) {
+                return Err(io::ErrorKind::TimedOut.into());
             } else {
                 self.idle().await;
             }
@@ -314,6 +316,8 @@ impl Inner {
             while let Some((header, record)) = self.next_record() {
                 send(self.host.now(), header, record);
             }
+            // A call can't get lost: who takes long here has a slow disk.
+            self.lock().forgive(self.host.now());
             if self.is_closing() {
                 return;
             }

@@ -125,6 +125,11 @@ impl Outbox {
         self.queue.is_empty()
     }
 
+    /// Whether the host owes an answer.
+    pub(super) fn is_waiting(&self) -> bool {
+        !self.flights.is_empty() && self.semantics != Semantics::AtMostOnce
+    }
+
     /// Appends a message, and gives it its number.
     pub(super) fn push(&mut self, now: Instant, message: Message) -> u64 {
         let seq = self.next();

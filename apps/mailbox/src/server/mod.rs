@@ -14,6 +14,7 @@ mod streams;
 mod tests;
 
 pub use guard::Peer;
+pub use streams::{HELD_RECORDS_MAX, WINDOW_MESSAGES_MAX};
 
 use crate::message::Refusal;
 use crate::store::{Boxes, letter_bytes};
@@ -35,7 +36,7 @@ pub const STREAM_IDLE_MAX: Duration = Duration::from_secs(600);
 /// A reader that was silent for so long is gone: what it has comes back.
 pub const READER_IDLE_MAX: Duration = Duration::from_secs(30);
 /// How long a fetch may wait for its first letter.
-pub const FETCH_WAIT_MAX: Duration = Duration::from_secs(10);
+pub const FETCH_WAIT_MAX: Duration = Duration::from_secs(5);
 /// Fetches of a reader that may be under way at once.
 pub const FETCHES_MAX: u64 = 8;
 

@@ -28,6 +28,8 @@ struct Reader {
     pending: BTreeMap<u64, Fetch>,
     /// Answers that may have to be repeated.
     answered: BTreeMap<u64, Vec<Letter>>,
+    /// Letters that it was given by the host's earlier incarnation, and may never have got.
+    again: VecDeque<u64>,
     /// Set while the next fetch waits.
     waits_until: Option<Instant>,
     heard_at: Instant,
@@ -84,6 +86,7 @@ impl Reader {
             next: 0,
             pending: BTreeMap::new(),
             answered: BTreeMap::new(),
+            again: VecDeque::new(),
             waits_until: None,
             heard_at: now,
         }
@@ -118,6 +121,9 @@ impl Server {
             if reader.number != number {
                 return Err(Refusal::Malformed);
             }
+            if reader.peer.is_none() {
+                reader.again = queue.held_by(id).into();
+            }
             (reader.peer, reader.heard_at) = (Some(peer), now);
             return Ok(Answer::Attached { life, next: reader.next });
         }
@@ -150,6 +156,11 @@ impl Server {
         reader.answered = reader.answered.split_off(&heard);
         // Verdicts of a fetch that comes again have had their effect.
         self.counters.stray_verdicts += self.boxes.settle(now, number, id, &fetch.verdicts);
+        if fetch.letters_max == 0 {
+            // It only says verdicts, and need not wait its turn.
+            self.send_after_disk(peer, Record::Delivery { reader: id, request, letters: Ok(Vec::new()) });
+            return;
+        }
         if request < reader.next {
             match reader.answered.get(&request).cloned() {
                 Some(letters) => {
@@ -188,11 +199,15 @@ impl Server {
     }
 
     fn next_answer(&mut self, now: Instant, id: u64) -> Next {
-        let Some(reader) = self.readers.readers.get(&id) else { return Next::Nothing };
+        let Some(reader) = self.readers.readers.get_mut(&id) else { return Next::Nothing };
         let Some(fetch) = reader.pending.get(&reader.next) else { return Next::Nothing };
         let number = reader.number;
-        if fetch.letters_max == 0 || self.boxes.get(number).is_none() {
-            return Next::Answer(Vec::new());
+        let Some(queue) = self.boxes.get(number) else { return Next::Answer(Vec::new()) };
+        while let Some(again) = reader.again.pop_front() {
+            // One at a time: there are few, and any length fits.
+            if let Some(letter) = queue.held(again, id, now) {
+                return Next::Answer(vec![letter]);
+            }
         }
         let (letters_max, bytes_max) = (fetch.letters_max as usize, fetch.bytes_max as usize);
         let letters = self.boxes.take(now, number, id, letters_max, bytes_max.min(DELIVERY_BYTES_MAX));

@@ -323,6 +323,11 @@ impl Queue {
         self.out.values().map(|out| out.reader).collect()
     }
 
+    /// A letter that a reader has, as it was handed out.
+    pub(crate) fn held(&self, id: u64, reader: u64, now: Instant) -> Option<Letter> {
+        self.out.get(&id).filter(|out| out.reader == reader).map(|out| out.stored.letter(id, now))
+    }
+
     /// Handles what is due: letters come back from slow readers, and others expire. Returns what has died.
     pub(crate) fn expire(&mut self, now: Instant) -> Vec<(u64, DeathReason, Stored)> {
         let mut dead = Vec::new();
