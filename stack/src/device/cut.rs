@@ -13,6 +13,8 @@ use std::collections::VecDeque;
 
 /// The size of a chunk, in bytes: the segments of one super-frame with their headers.
 const CHUNK_BYTES: usize = 72 * 1024;
+/// A line of the cache, in bytes.
+const LINE_BYTES: usize = 64;
 /// Chunks that are kept for use again at most, of each kind.
 const CHUNKS_MAX: usize = 16;
 
@@ -46,23 +48,28 @@ impl Cutter {
         let (mut number, mut id) = (0, frame.id);
         while rest.left > 0 {
             let mut chunk = self.chunk();
-            let mut filled = 0;
+            // Each payload begins a line of the cache, which makes it faster to copy and to sum.
+            let first = chunk.as_ptr().align_offset(LINE_BYTES) + headers.len().next_multiple_of(LINE_BYTES);
+            let stride = (headers.len() + headers.size()).next_multiple_of(LINE_BYTES);
+            let (mut at, mut last) = (first - headers.len(), 0);
             let start = number;
             while rest.left > 0 {
                 let len = headers.size().min(rest.left);
-                let Some(room) = chunk.get_mut(filled..filled + headers.len() + len) else { break };
+                let Some(room) = chunk.get_mut(at..at + headers.len() + len) else { break };
                 let (header, payload) = room.split_at_mut(headers.len());
                 let sum = rest.copy(payload);
                 headers.write(number, len, rest.left == 0, sum, header);
-                filled += headers.len() + len;
+                (at, last) = (at + stride, len);
                 number += 1;
             }
             let chunk = chunk.freeze();
             // The references come behind the copies: each of them would wait for those before it.
-            let frame_len = headers.len() + headers.size();
-            for i in 0..usize::from(number - start) {
-                let bytes = chunk.slice(i * frame_len..filled.min((i + 1) * frame_len));
+            let mut at = first - headers.len();
+            for i in start..number {
+                let len = headers.len() + if i + 1 < number { headers.size() } else { last };
+                let bytes = chunk.slice(at..at + len);
                 out.push_back(RxFrame { id: core::mem::take(&mut id), ..RxFrame::new(bytes) });
+                at += stride;
             }
             self.chunks.push_front(chunk);
             self.chunks.truncate(CHUNKS_MAX);
@@ -122,6 +129,11 @@ struct Payload<'a> {
 impl Payload<'_> {
     /// Copies the next bytes, as many as fit `to`, and sums them.
     fn copy(&mut self, mut to: &mut [u8]) -> Sum {
+        if let Some(here) = self.slices.first().and_then(|first| first.get(self.at..self.at + to.len())) {
+            self.left -= to.len();
+            self.at += to.len();
+            return Sum::default().copied(to, here);
+        }
         let mut sum = Sum::default();
         while let [first, others @ ..] = self.slices
             && !to.is_empty()

@@ -20,15 +20,13 @@ impl Stack {
         }
         self.cx.counters.frames_in += 1;
         self.cx.counters.bytes_in += frame.bytes.len() as u64;
-        let observed = self.observer.is_some().then(|| frame.clone());
-        let outcome = match self.express(interface, &mut frame) {
+        if self.observer.is_some() {
+            return self.handle_observed(interface, frame);
+        }
+        match self.express(interface, &mut frame) {
             Some(outcome) => outcome,
             None => self.input(interface, frame),
-        };
-        if let (Some(observer), Some(frame)) = (&mut self.observer, observed) {
-            observer.received(now, interface, &frame, &outcome);
         }
-        outcome
     }
 
     /// All frames that waited are in (at most [`RX_BATCH_MAX`]): ACKs are decided now.
@@ -65,6 +63,19 @@ impl Stack {
     /// Whether [`Stack::poll_transmit`] may have a frame for this interface; false is certain.
     pub fn wants_transmit(&self, interface: InterfaceId) -> bool {
         !self.ip.link.is_idle(interface) || !self.ip.link.is_idle(InterfaceId::LOOPBACK)
+    }
+
+    /// A frame came in that the observer is shown.
+    fn handle_observed(&mut self, interface: InterfaceId, frame: RxFrame) -> Outcome {
+        let mut copy = frame.clone();
+        let outcome = match self.express(interface, &mut copy) {
+            Some(outcome) => outcome,
+            None => self.input(interface, copy),
+        };
+        if let Some(observer) = &mut self.observer {
+            observer.received(self.cx.now, interface, &frame, &outcome);
+        }
+        outcome
     }
 
     /// Hands a frame up through the layers.

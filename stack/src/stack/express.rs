@@ -3,9 +3,9 @@
 //! A peer that sends much sends the same headers again and again. When a frame's link and IP header and its ports are
 //! those of a frame that went through all layers and reached a connection, the layers would decide the same about it:
 //! only what differs is checked here, the checksums above all. Whatever isn't just as expected goes the long way, which
-//! also names and counts what is wrong with it.
+//! also names and counts what is wrong with it; but for damaged data, which is dropped here as there.
 
-use crate::frame::{Outcome, RxChecksum, RxFrame};
+use crate::frame::{DropReason, Outcome, RxChecksum, RxFrame};
 use crate::stack::{InterfaceId, Medium, Stack};
 use crate::tcp::{ConnectionId, Predicted, SeqNum};
 use crate::wire::checksum::{self, Sum};
@@ -28,6 +28,8 @@ struct Lane {
     /// Of the addresses and routes that the layers decided by.
     generation: u32,
     head: Head,
+    /// Of its segments, without their length.
+    pseudo_header: Sum,
 }
 
 /// How a frame begins, with what differs between a connection's frames left zero: the packet's length, identification
@@ -53,6 +55,15 @@ impl Head {
         is_plain.then_some(Head { link, packet })
     }
 
+    /// Whether a frame begins so: its link header, and the rest.
+    fn is_of(&self, link: &[u8], packet: &[u8; PACKET_HEAD_BYTES]) -> bool {
+        let same = |from: usize, to: usize| packet[from..to] == self.packet[from..to];
+        same(0, ipv4::TOTAL_LEN_AT)
+            && same(FRAGMENT_AT, ipv4::CHECKSUM_AT)
+            && same(SOURCE_AT, PACKET_HEAD_BYTES)
+            && *link == self.link[..link.len()]
+    }
+
     fn lane(packet: &[u8; PACKET_HEAD_BYTES]) -> usize {
         let [.., a, b, c, d] = *packet;
         usize::from(a ^ b ^ c ^ d) % LANES
@@ -66,75 +77,90 @@ impl Stack {
         let interface = self.ip.link.interface_mut(id)?;
         let network_at = network_at(interface.medium);
         let packet = frame.bytes.get(network_at..)?;
-        let head = packet.first_chunk()?;
+        let (head, _) = packet.split_first_chunk()?;
         let lane = self.express.lanes[Head::lane(head)].as_ref()?;
-        let is_alike = head[..ipv4::TOTAL_LEN_AT] == lane.head.packet[..ipv4::TOTAL_LEN_AT]
-            && head[FRAGMENT_AT..ipv4::CHECKSUM_AT] == lane.head.packet[FRAGMENT_AT..ipv4::CHECKSUM_AT]
-            && head[SOURCE_AT..] == lane.head.packet[SOURCE_AT..]
-            && frame.bytes[..network_at] == lane.head.link[..network_at];
-        if !is_alike || lane.interface != id || lane.generation != generation {
+        let is_alike = lane.head.is_of(&frame.bytes[..network_at], head)
+            && lane.interface == id
+            && lane.generation == generation
+            && Sum::default().header(packet.first_chunk::<{ ipv4::HEADER_BYTES }>()?).is_valid();
+        if !is_alike {
             return None;
         }
-        let connection = lane.connection;
-        let total_len = usize::from(u16::from_be_bytes([packet[2], packet[3]]));
+        let total_len = usize::from(u16::from_be_bytes([head[2], head[3]]));
         let segment = packet.get(ipv4::HEADER_BYTES..total_len)?;
-        let (predicted, payload_at) = read(segment, frame)?;
-        let is_whole = self.tcp.is_predicted(connection, &predicted)
-            && Sum::default().bytes(&head[..ipv4::HEADER_BYTES]).is_valid()
-            && (frame.checksum != RxChecksum::Unverified || verify(head, segment));
-        if !is_whole {
+        let Read { predicted, payload_at, sum } = Read::segment(segment, frame)?;
+        if !self.tcp.is_predicted(lane.connection, &predicted) {
             return None;
         }
+        let sum = lane.pseudo_header.word(segment.len() as u16).word(sum.partial());
         interface.traffic.frames_in += 1;
         interface.traffic.bytes_in += frame.bytes.len() as u64;
+        self.cx.counters.tcp_segments_in += 1;
+        // Well before the payload is handed on: the processor would wait for what was just written to it.
         let mut payload = core::mem::take(&mut frame.bytes);
         payload.truncate(network_at + total_len);
         payload.advance(network_at + ipv4::HEADER_BYTES + payload_at);
-        self.tcp.take_predicted(&mut self.cx, connection, &predicted, payload)
+        if frame.checksum == RxChecksum::Unverified && !sum.bytes(&payload).is_valid() {
+            return Some(self.cx.drop(DropReason::TcpBadChecksum));
+        }
+        Some(self.tcp.take_predicted(&self.cx, lane.connection, &predicted, payload))
     }
 
     /// A frame that began so went the long way, and a connection's batch began with it: its next ones may follow.
     pub(super) fn open_lane(&mut self, interface: InterfaceId, head: Head, connection: ConnectionId) {
         let generation = self.ip.generation();
-        self.express.lanes[Head::lane(&head.packet)] = Some(Lane { interface, connection, generation, head });
+        let address = |at: usize| IpAddr::from(*head.packet[at..].first_chunk::<4>().unwrap_or(&[0; 4]));
+        let (source, destination) = (address(SOURCE_AT), address(SOURCE_AT + 4));
+        let pseudo_header = checksum::pseudo_header(source, destination, PROTOCOL, 0);
+        self.express.lanes[Head::lane(&head.packet)] =
+            Some(Lane { interface, connection, generation, head, pseudo_header });
     }
 }
 
-/// The segment, if it has nothing that would have to be looked at, and where its payload starts.
-fn read(segment: &[u8], frame: &RxFrame) -> Option<(Predicted, usize)> {
-    let header: &[u8; HEADER_BYTES] = segment.first_chunk()?;
-    let word = |at: usize| u32::from_be_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
-    let (payload_at, timestamps) = match header[12] {
-        0x50 => (HEADER_BYTES, None),
-        0x80 => {
-            let options: &[u8; 12] = segment[HEADER_BYTES..].first_chunk()?;
-            let [1, 1, 8, 10, a, b, c, d, e, f, g, h] = *options else { return None };
-            let (value, echo) = (u32::from_be_bytes([a, b, c, d]), u32::from_be_bytes([e, f, g, h]));
-            (HEADER_BYTES + 12, Some(Timestamps { value, echo }))
+/// A segment that has nothing that would have to be looked at.
+struct Read {
+    predicted: Predicted,
+    payload_at: usize,
+    /// Of its header.
+    sum: Sum,
+}
+
+impl Read {
+    fn segment(segment: &[u8], frame: &RxFrame) -> Option<Read> {
+        let (header, behind) = segment.split_first_chunk::<HEADER_BYTES>()?;
+        let mut sum = Sum::default().header(header);
+        let (payload_at, timestamps) = match header[12] {
+            0x50 => (HEADER_BYTES, None),
+            0x80 => {
+                let (options, _) = behind.split_first_chunk::<12>()?;
+                let [1, 1, 8, 10, a, b, c, d, e, f, g, h] = *options else { return None };
+                sum = sum.header(options);
+                let (value, echo) = (u32::from_be_bytes([a, b, c, d]), u32::from_be_bytes([e, f, g, h]));
+                (HEADER_BYTES + 12, Some(Timestamps { value, echo }))
+            }
+            _ => return None,
+        };
+        let len = segment.len() - payload_at;
+        if len == 0 || Flags(header[13]).without(Flags::PSH) != Flags::ACK {
+            return None;
         }
-        _ => return None,
-    };
-    let len = segment.len().checked_sub(payload_at).filter(|len| *len > 0)?;
-    if Flags(header[13]).without(Flags::PSH) != Flags::ACK {
-        return None;
+        let (wire_segments, segment_bytes) = match frame.gso {
+            None => (1, len),
+            Some(gso) => (len.div_ceil(usize::from(gso.size).max(1)), usize::from(gso.size).min(len)),
+        };
+        let word =
+            |at: usize| u32::from_be_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
+        let predicted = Predicted {
+            seq: SeqNum::new(word(4)),
+            ack: SeqNum::new(word(8)),
+            window: u16::from_be_bytes([header[14], header[15]]),
+            timestamps,
+            len: len as u32,
+            wire_segments: wire_segments as u32,
+            segment_bytes: segment_bytes as u32,
+        };
+        Some(Read { predicted, payload_at, sum })
     }
-    let size = frame.gso.map_or(len, |gso| usize::from(gso.size).clamp(1, len));
-    let predicted = Predicted {
-        seq: SeqNum::new(word(4)),
-        ack: SeqNum::new(word(8)),
-        window: u16::from_be_bytes([header[14], header[15]]),
-        timestamps,
-        len: len as u32,
-        wire_segments: len.div_ceil(size) as u32,
-        segment_bytes: size as u32,
-    };
-    Some((predicted, payload_at))
-}
-
-/// Whether the segment's checksum is right.
-fn verify(head: &[u8; PACKET_HEAD_BYTES], segment: &[u8]) -> bool {
-    let address = |at: usize| IpAddr::from([head[at], head[at + 1], head[at + 2], head[at + 3]]);
-    checksum::verify(address(SOURCE_AT), address(SOURCE_AT + 4), PROTOCOL, segment)
 }
 
 fn network_at(medium: Medium) -> usize {

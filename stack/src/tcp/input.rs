@@ -91,16 +91,18 @@ impl Tcp {
     /// The short way of a segment that [`Tcp::is_predicted`], and whose checksum is right.
     pub(crate) fn take_predicted(
         &mut self,
-        cx: &mut Context,
+        cx: &Context,
         id: ConnectionId,
         segment: &Predicted,
         payload: Bytes,
-    ) -> Option<Outcome> {
-        let conn = self.connections.get_mut(id)?;
-        cx.counters.tcp_segments_in += 1;
+    ) -> Outcome {
+        let Some(conn) = self.connections.get_mut(id) else {
+            debug_assert!(false, "it was predicted for a connection");
+            return Outcome::Dropped(DropReason::TcpNoListener);
+        };
         self.memory += payload.len();
         conn.flags.charged += payload.len();
-        Some(segment.arrives(cx.now, conn, payload))
+        segment.arrives(cx.now, conn, payload)
     }
 
     /// Whom data came in for since the last end of a batch, the latest last.

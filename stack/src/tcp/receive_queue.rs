@@ -143,7 +143,8 @@ impl ReceiveQueue {
         (offset < end).then_some((start, end))
     }
 
-    fn append(&mut self, data: Bytes) {
+    /// Takes data that is the next in order; nothing waits behind it.
+    pub(crate) fn append(&mut self, data: Bytes) {
         self.next += data.len() as u64;
         self.readable += data.len();
         if data.len() <= COPIED_MAX {

@@ -120,6 +120,15 @@ impl Receiver {
         if free >= current.saturating_add(step) || free >= limit as u32 { free.max(current) } else { current }
     }
 
+    /// Takes data that is the next in order, into a queue where nothing waits, and fits the window.
+    pub(crate) fn next_data(&mut self, data: Bytes) {
+        let len = data.len();
+        debug_assert!(self.is_in_order() && len as u32 <= self.window());
+        self.queue.append(data);
+        self.next += len as u32;
+        self.open_window(len);
+    }
+
     /// Takes a segment's data; `seq` is its first byte's number. Data right of the window is cut off.
     pub(crate) fn data(&mut self, seq: SeqNum, mut data: Bytes) -> Inserted {
         let room = (self.next + self.window()).signed_from(seq);

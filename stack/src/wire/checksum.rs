@@ -16,10 +16,20 @@ pub(crate) struct Sum {
 impl Sum {
     /// Adds bytes behind those that were added before.
     pub(crate) fn bytes(mut self, bytes: &[u8]) -> Sum {
+        if bytes.len() <= PIECE_BYTES_MAX {
+            return self.join(data(bytes), bytes.len());
+        }
         for piece in bytes.chunks(PIECE_BYTES_MAX) {
             self = self.join(data(piece), piece.len());
         }
         self
+    }
+
+    /// Adds a header's bytes, a multiple of four that the compiler knows.
+    pub(crate) fn header<const N: usize>(self, bytes: &[u8; N]) -> Sum {
+        const { assert!(N.is_multiple_of(4) && N <= 64) };
+        let words = bytes.as_chunks::<4>().0.iter().map(|word| u64::from(u32::from_ne_bytes(*word)));
+        self.join(fold(words.sum()).to_be(), N)
     }
 
     /// Adds the sum of `len` bytes that follow.
@@ -32,6 +42,9 @@ impl Sum {
     /// Copies `from` to `to`, which are equally long, and adds it: one pass over memory instead of two.
     pub(crate) fn copied(mut self, to: &mut [u8], from: &[u8]) -> Sum {
         debug_assert_eq!(to.len(), from.len());
+        if from.len() <= PIECE_BYTES_MAX {
+            return self.join(copy_data(to, from), from.len());
+        }
         for (to, from) in to.chunks_mut(PIECE_BYTES_MAX).zip(from.chunks(PIECE_BYTES_MAX)) {
             self = self.join(copy_data(to, from), from.len());
         }

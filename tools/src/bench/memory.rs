@@ -168,9 +168,9 @@ impl Pair {
     /// Carries frames both ways until neither machine has one.
     fn carry(&mut self, now: Instant) -> io::Result<()> {
         loop {
-            let sent = self.client.send(now)? | self.server.send(now)?;
-            let received = self.client.receive(now)? | self.server.receive(now)?;
-            if !sent && !received {
+            let there = self.client.send(now)? | self.server.receive(now)?;
+            let back = self.server.send(now)? | self.client.receive(now)?;
+            if !there && !back {
                 return Ok(());
             }
         }

@@ -17,6 +17,8 @@ use std::time::{Duration, Instant};
 
 /// Sizes of its buffers that are tried; the best one counts.
 const BUFFER_LENS: [usize; 4] = [16 << 10, 64 << 10, 256 << 10, 1 << 20];
+/// A frame of 1500 bytes with its link header.
+const FRAME_LEN_MAX: usize = 1514;
 /// Frames that wait on the wire at most.
 const QUEUE_FRAMES_MAX: usize = 1000;
 
@@ -30,9 +32,11 @@ pub(super) fn best_transfer(duration: Duration) -> io::Result<f64> {
 }
 
 fn transfer(buffer_len: usize, duration: Duration) -> io::Result<f64> {
-    let (there, back) = (Queue::default(), Queue::default());
-    let mut client = Machine::new(CLIENT, Wire { rx: Rc::clone(&back), tx: Rc::clone(&there) }, buffer_len);
-    let mut server = Machine::new(SERVER, Wire { rx: there, tx: back }, buffer_len);
+    let (there, back, spare) = (Queue::default(), Queue::default(), Spare::default());
+    let wire =
+        |rx: &Queue, tx: &Queue| Wire { rx: Rc::clone(rx), tx: Rc::clone(tx), spare: Rc::clone(&spare) };
+    let mut client = Machine::new(CLIENT, wire(&back, &there), buffer_len);
+    let mut server = Machine::new(SERVER, wire(&there, &back), buffer_len);
     let failed = |error: &dyn std::fmt::Debug| io::Error::other(format!("smoltcp: {error:?}"));
     server.socket().listen(PORT).map_err(|error| failed(&error))?;
     let Machine { interface, sockets, handle, .. } = &mut client;
@@ -88,49 +92,69 @@ impl Machine {
     }
 }
 
-type Queue = Rc<RefCell<VecDeque<Vec<u8>>>>;
+type Queue = Rc<RefCell<VecDeque<Frame>>>;
+/// Buffers of frames that were received, the last one on top: it is still in the cache.
+type Spare = Rc<RefCell<Vec<Box<[u8]>>>>;
+
+/// A frame in a buffer that holds the largest, so that nothing is allocated or cleared for the next one.
+struct Frame {
+    buffer: Box<[u8]>,
+    len: usize,
+}
 
 struct Wire {
     rx: Queue,
     tx: Queue,
+    spare: Spare,
 }
 
-struct Received(Vec<u8>);
+struct Received<'a> {
+    frame: Frame,
+    spare: &'a Spare,
+}
 
-impl RxToken for Received {
+impl RxToken for Received<'_> {
     fn consume<R, F: FnOnce(&[u8]) -> R>(self, f: F) -> R {
-        f(&self.0)
+        let Frame { buffer, len } = self.frame;
+        let result = f(&buffer[..len]);
+        self.spare.borrow_mut().push(buffer);
+        result
     }
 }
 
-struct Sending<'a>(&'a Queue);
+struct Sending<'a> {
+    queue: &'a Queue,
+    spare: &'a Spare,
+}
 
 impl TxToken for Sending<'_> {
     fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, len: usize, f: F) -> R {
-        let mut frame = vec![0; len];
-        let result = f(&mut frame);
-        self.0.borrow_mut().push_back(frame);
+        let mut buffer = self.spare.borrow_mut().pop().unwrap_or_else(|| Box::new([0; FRAME_LEN_MAX]));
+        let result = f(&mut buffer[..len]);
+        self.queue.borrow_mut().push_back(Frame { buffer, len });
         result
     }
 }
 
 impl Device for Wire {
-    type RxToken<'a> = Received;
+    type RxToken<'a> = Received<'a>;
     type TxToken<'a> = Sending<'a>;
 
     fn capabilities(&self) -> DeviceCapabilities {
         let mut capabilities = DeviceCapabilities::default();
         capabilities.medium = Medium::Ethernet;
-        capabilities.max_transmission_unit = 1514;
+        capabilities.max_transmission_unit = FRAME_LEN_MAX;
         capabilities
     }
 
-    fn receive(&mut self, _: SmolInstant) -> Option<(Received, Sending<'_>)> {
+    fn receive(&mut self, _: SmolInstant) -> Option<(Received<'_>, Sending<'_>)> {
         let frame = self.rx.borrow_mut().pop_front()?;
-        Some((Received(frame), Sending(&self.tx)))
+        let spare = &self.spare;
+        Some((Received { frame, spare }, Sending { queue: &self.tx, spare }))
     }
 
     fn transmit(&mut self, _: SmolInstant) -> Option<Sending<'_>> {
-        (self.tx.borrow().len() < QUEUE_FRAMES_MAX).then_some(Sending(&self.tx))
+        let has_room = self.tx.borrow().len() < QUEUE_FRAMES_MAX;
+        has_room.then_some(Sending { queue: &self.tx, spare: &self.spare })
     }
 }
