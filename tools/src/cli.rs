@@ -1,5 +1,6 @@
 //! The command line: what can be asked for, its help, and its mistakes in one clear line.
 
+use crate::mailbox::args as mailbox;
 use crate::rpc::args as rpc;
 #[cfg(target_os = "linux")]
 use crate::{control::args as control, up::args as up};
@@ -110,6 +111,9 @@ pub enum Command {
     /// Call procedures of other machines' programs, and see what call semantics are.
     #[command(after_help = rpc::RPC_EXAMPLES)]
     Rpc(rpc::RpcArgs),
+    /// Serve boxes, send messages to them and take letters out; or see what the semantics are worth.
+    #[command(after_help = mailbox::MAILBOX_EXAMPLES)]
+    Mailbox(mailbox::MailboxArgs),
     /// Show what this machine allows (TAP, namespaces, Wireshark…) and what mends each lack.
     #[command(after_help = DOCTOR_EXAMPLES)]
     Doctor,
@@ -201,6 +205,8 @@ pub enum BenchPart {
     Idle,
     /// Two machines in memory on one thread.
     Memory,
+    /// Messages through boxes between two machines.
+    Mailbox,
     /// Streams over a wire that loses, delays and limits.
     Loss,
 }

@@ -15,8 +15,10 @@ mod demo;
 pub mod doctor;
 pub mod explain;
 mod failure;
+pub mod mailbox;
 mod read_out;
 pub mod rpc;
+mod table;
 #[cfg(target_os = "linux")]
 pub mod testbed;
 pub mod ui;
@@ -54,6 +56,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         #[cfg(target_os = "linux")]
         Command::Up(args) => up::run(&ui, &args),
         Command::Rpc(args) => rpc::run(&ui, &args),
+        Command::Mailbox(args) => mailbox::run(&ui, &args),
         Command::Doctor => doctor::run(&ui),
         #[cfg(target_os = "linux")]
         _ => Ok(()),

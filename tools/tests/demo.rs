@@ -71,9 +71,17 @@ fn ensure_held(output: &Output, world: &str) -> Result<(), Failed> {
     ensure(output.status.code() == Some(0), || everything(output))?;
     let last = said.lines().last().unwrap_or_default();
     ensure(last.contains("steps held") && last.contains(&format!("{world} world")), || everything(output))?;
-    for word in
-        ["ARP", "UDP echo", "web page", "64 MiB", "same SHA-256", "refused", "unreachable", "wireshark"]
-    {
+    for word in [
+        "ARP",
+        "UDP echo",
+        "web page",
+        "letters",
+        "64 MiB",
+        "same SHA-256",
+        "refused",
+        "unreachable",
+        "wireshark",
+    ] {
         ensure(said.contains(word), || format!("doesn't say {word:?}: {said}"))?;
     }
     ensure(!said.contains("FAIL"), || said.clone())

@@ -7,7 +7,7 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use tapstack::net::Host;
-use tapstack_xdr::Error;
+use tapstack_xdr::{Decode, Encode, Error};
 
 /// A procedure that a service has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,6 +71,18 @@ pub struct CallContext {
     pub xid: u32,
     /// Bytes of results at most: what the transport, or the server's limit, can carry.
     pub result_bytes_max: usize,
+}
+
+impl CallContext {
+    /// Reads a procedure's arguments. An error is what to answer.
+    pub fn decode<T: Decode>(&self, arguments: &Bytes) -> Result<T, Refusal> {
+        tapstack_xdr::from_bytes(arguments).map_err(Refusal::arguments)
+    }
+
+    /// Makes the answer of a procedure's results, or of their being too long.
+    pub fn encode<T: Encode + ?Sized>(&self, results: &T) -> Answer {
+        tapstack_xdr::to_bytes(results, self.result_bytes_max).map_err(Refusal::results)
+    }
 }
 
 /// What messages travel by.

@@ -17,6 +17,7 @@ mod cpu;
 mod idle;
 mod latency;
 mod loss;
+mod mailbox;
 mod memory;
 mod memory_smoltcp;
 mod ours;
@@ -87,6 +88,7 @@ fn add(part: BenchPart, rounds: &mut Rounds<'_>, settings: Settings) -> io::Resu
         BenchPart::Loss => loss::add(rounds, settings),
         BenchPart::Connections => connections::add(rounds, settings),
         BenchPart::Idle => idle::add(rounds, settings),
+        BenchPart::Mailbox => mailbox::add(rounds, settings),
         BenchPart::Memory => memory::add(rounds, settings),
         BenchPart::Udp => udp::add(rounds, settings),
     }

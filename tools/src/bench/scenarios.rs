@@ -25,7 +25,7 @@ const fn scenario(part: BenchPart, key: &'static str, what: &'static str) -> Sce
     Scenario { key, part, what }
 }
 
-use BenchPart::{Bulk, Connections, Idle, Latency, Loss, Memory, Udp};
+use BenchPart::{Bulk, Connections, Idle, Latency, Loss, Mailbox, Memory, Udp};
 
 /// All of them, in the order in which they are shown.
 pub(super) const SCENARIOS: &[Scenario] = &[
@@ -76,6 +76,17 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     scenario(Idle, "idle.10000.memory.transfer", "the transfer in memory beside 10,000 idle connections"),
     scenario(Idle, "idle.100000.memory", "resident memory of an idle connection, of 100,000 that all answer"),
     scenario(Memory, "memory.transfer", "two machines in memory on one thread, MTU 1500, with checksums"),
+    scenario(
+        Mailbox,
+        "mailbox.volatile.tcp",
+        "64-byte messages through a box in memory, all acknowledged, over TCP",
+    ),
+    scenario(Mailbox, "mailbox.volatile.udp", "the same over UDP"),
+    scenario(
+        Mailbox,
+        "mailbox.durable.tcp",
+        "the same through a box on disk, synced before it is acknowledged",
+    ),
     scenario(Loss, "loss.0.send", "one stream out through the relay, nothing lost"),
     scenario(Loss, "loss.0.receive", "one stream in through the relay, nothing lost"),
     scenario(Loss, "loss.0p1.send", "0.1 % of the data lost on its way out"),

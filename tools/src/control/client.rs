@@ -11,14 +11,14 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 /// A machine that is up.
-pub(super) struct Machine {
+pub(crate) struct Machine {
     path: PathBuf,
     name: String,
 }
 
 impl Machine {
     /// Finds the machine of this name, or the only one. Errors: none is up, or several are and none was named.
-    pub(super) fn find(name: Option<&str>) -> Result<Machine, Failure> {
+    pub(crate) fn find(name: Option<&str>) -> Result<Machine, Failure> {
         let folder = folder();
         let names = running(&folder);
         let name = match (name, names.as_slice()) {
@@ -47,7 +47,7 @@ impl Machine {
 
     /// Asks for something that is answered within `wait` and a little. Errors: what the machine says, or that it
     /// doesn't.
-    pub(super) fn ask(&self, request: &Request, wait: Duration) -> Result<Reply, Failure> {
+    pub(crate) fn ask(&self, request: &Request, wait: Duration) -> Result<Reply, Failure> {
         let stream = self.send(request).map_err(|error| self.silent(&error))?;
         self.reply(&stream, wait).map_err(|error| self.silent(&error)).and_then(|reply| match reply {
             Reply::Failed { why } => Err(Failure::Failed(why)),

@@ -12,18 +12,19 @@ mod block_on;
 mod client;
 mod commands;
 mod folder;
+mod mail;
 mod nc;
 mod perform;
 mod protocol;
 mod rpc;
 mod server;
 mod status;
-mod table;
 
-pub(crate) use commands::run;
+pub(crate) use client::Machine;
+pub(crate) use commands::{run, unexpected};
 pub(crate) use folder::{Change, Claim, Claimed, State, folder, is_name};
 pub(crate) use perform::add_route;
-pub(crate) use protocol::RouteSpec;
+pub(crate) use protocol::{LetterRow, Reply, Request, RouteSpec};
 pub(crate) use server::{Served, serve};
 pub(crate) use status::{Count, Limits, Status, gather};
 

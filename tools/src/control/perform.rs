@@ -1,6 +1,7 @@
 //! Does what a request asks, on the client's thread: looks at the stack, changes it, pings and probes with it.
 
 use super::block_on::block_on;
+use super::mail::{self, Mail};
 use super::protocol::{ProbeAnswer, Reply, Request, RouteSpec};
 use super::rpc;
 use super::server::Served;
@@ -48,6 +49,11 @@ pub(super) fn perform(served: &Served, request: Request) -> Reply {
         }
         Request::RpcList { to, timeout_ms } => rpc::list(host, to, wait(timeout_ms)),
         Request::RpcCall { call, timeout_ms } => rpc::call(host, &call, wait(timeout_ms)),
+        Request::MailSend { to, text, priority, ttl_ms, semantics, tcp, timeout_ms } => {
+            mail::send(host, Mail { to, text, priority, ttl_ms, semantics, tcp, timeout_ms })
+        }
+        Request::MailRecv { from, tcp, timeout_ms } => mail::recv(host, &from, tcp, timeout_ms),
+        Request::MailList { host: at, tcp, timeout_ms } => mail::list(host, at, tcp, timeout_ms),
         Request::Connect { .. } | Request::Listen { .. } => Err("not a question".to_owned()),
     };
     done.unwrap_or_else(|why| Reply::Failed { why })

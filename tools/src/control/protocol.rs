@@ -35,6 +35,20 @@ pub(crate) enum Request {
     RpcCall { call: RpcSpec, timeout_ms: u32 },
     /// The first connection to a port, or datagrams of the first sender.
     Listen { port: u16, udp: bool },
+    /// To send a message to a box.
+    MailSend {
+        to: String,
+        text: String,
+        priority: u8,
+        ttl_ms: Option<u32>,
+        semantics: u8,
+        tcp: bool,
+        timeout_ms: u32,
+    },
+    /// To take a letter out of a box.
+    MailRecv { from: String, tcp: bool, timeout_ms: u32 },
+    /// A host's boxes.
+    MailList { host: SocketAddr, tcp: bool, timeout_ms: u32 },
 }
 
 /// What a machine answers.
@@ -88,6 +102,41 @@ pub(crate) enum Reply {
         local: SocketAddr,
         peer: Option<SocketAddr>,
     },
+    /// A letter, if one came in time.
+    Letter {
+        letter: Option<LetterRow>,
+    },
+    /// A host's boxes.
+    Boxes {
+        rows: Vec<BoxRow>,
+    },
+}
+
+/// A letter that was taken out of a box.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct LetterRow {
+    pub(crate) text: String,
+    pub(crate) stream: u64,
+    pub(crate) seq: u64,
+    pub(crate) semantics: String,
+    pub(crate) deliveries: u32,
+    pub(crate) priority: u8,
+    pub(crate) reply_to: Option<String>,
+    pub(crate) death: Option<String>,
+}
+
+/// A box of a host.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct BoxRow {
+    pub(crate) name: String,
+    pub(crate) kind: String,
+    pub(crate) durable: bool,
+    pub(crate) waiting: u64,
+    pub(crate) handed_out: u64,
+    pub(crate) readers: u64,
+    pub(crate) accepted: u64,
+    pub(crate) settled: u64,
+    pub(crate) dead: u64,
 }
 
 /// A procedure to be called.

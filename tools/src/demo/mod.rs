@@ -13,6 +13,7 @@ mod bulk;
 mod interrupt;
 #[cfg(target_os = "linux")]
 mod kernel;
+mod mail;
 mod peer;
 mod progress;
 mod record;

@@ -22,10 +22,18 @@ use plan::{HostSide, Plan};
 use record::Record;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::time::Duration;
-use tapstack::net::tap::RunningMachine;
+use tapstack::net::tap::{Machine, RunningMachine};
+
+/// What is started on a machine besides what it always serves; says in lines what is there. Errors: why it can't be.
+pub(crate) type Extra<'a> = &'a dyn Fn(&Machine) -> Result<Vec<String>, String>;
 
 /// Runs a machine until Ctrl-C, which is its ordinary end.
 pub(crate) fn run(ui: &Ui, args: &UpArgs) -> Result<(), Failure> {
+    run_with(ui, args, &|_| Ok(Vec::new()))
+}
+
+/// As [`run`], with something more on the machine.
+pub(crate) fn run_with(ui: &Ui, args: &UpArgs, extra: Extra<'_>) -> Result<(), Failure> {
     let plan = Plan::read(args).map_err(Failure::Misused)?;
     // What the user named is opened before the process moves anywhere.
     let www = plan.www.as_deref().map(web::Folder::open).transpose().map_err(Failure::Misused)?;
@@ -50,7 +58,8 @@ pub(crate) fn run(ui: &Ui, args: &UpArgs) -> Result<(), Failure> {
     }
     place::check_routes(&plan).map_err(Failure::Failed)?;
     let mut state = State { pid: std::process::id(), namespace: place::namespace(), changes: Vec::new() };
-    let done = bring_up(ui, &plan, www, record, &mut claim, &mut state, private.then_some(as_root));
+    let offers = Offers { www, extra };
+    let done = bring_up(ui, &plan, offers, record, &mut claim, &mut state, private.then_some(as_root));
     // The TAPs are closed by now: what is left of the changes is on those that outlive us.
     place::undo(&state);
     done
@@ -67,11 +76,17 @@ fn mend(ui: &Ui, plan: &Plan, left: &State) {
     ui::note(&format!("an earlier {}{process} did not end cleanly: removed {what}", plan.name));
 }
 
+/// What is served that not every machine serves.
+struct Offers<'a> {
+    www: Option<web::Folder>,
+    extra: Extra<'a>,
+}
+
 /// Makes the machine, serves with it, and waits for its end.
 fn bring_up(
     ui: &Ui,
     plan: &Plan,
-    www: Option<web::Folder>,
+    offers: Offers<'_>,
     record: Option<Record>,
     claim: &mut Claim,
     state: &mut State,
@@ -89,13 +104,14 @@ fn bring_up(
     let host = machine.host();
     let started = host.now();
     services::start(&host, plan).map_err(Failure::Failed)?;
-    web::start(&host, started, www).map_err(Failure::Failed)?;
+    web::start(&host, started, offers.www).map_err(Failure::Failed)?;
+    let extra = (offers.extra)(&machine).map_err(Failure::Failed)?;
     let machine =
         machine.spawn().map_err(|error| Failure::Failed(format!("can't start a thread: {error}")))?;
     let listener = claim.listen().map_err(Failure::Failed)?;
     control::serve(listener, control::Served { host, started })
         .map_err(|error| Failure::Failed(format!("can't start a thread: {error}")))?;
-    introduce(ui, plan, &names, private);
+    introduce(ui, plan, &names, &extra, private);
     let ended = wait(&machine, record.as_ref(), &interrupted);
     let stopped = machine.shutdown();
     let written = record.map_or(Ok(()), |record| record.finish());
@@ -133,7 +149,7 @@ fn wait(machine: &RunningMachine, record: Option<&Record>, interrupted: &Receive
 }
 
 /// Says what is there and how to reach it.
-fn introduce(ui: &Ui, plan: &Plan, names: &[String], private: Option<bool>) {
+fn introduce(ui: &Ui, plan: &Plan, names: &[String], extra: &[String], private: Option<bool>) {
     let pid = std::process::id();
     ui.last_line(format!("{} is up (process {pid})", plan.name));
     for (tap, name) in plan.taps.iter().zip(names) {
@@ -154,6 +170,7 @@ fn introduce(ui: &Ui, plan: &Plan, names: &[String], private: Option<bool>) {
         ui.line(format!("  files      http://{address}/files/ is {}", www.display()));
     }
     ui.line("  services   echo 7, discard 9, daytime 13, chargen 19, TCP and UDP");
+    extra.iter().for_each(|line| ui.line(line));
     if let Some(as_root) = private {
         let user = if as_root { "-n" } else { "-U -n --preserve-credentials" };
         ui.line("It is in a network namespace of its own. This runs a command beside it:");

@@ -29,6 +29,6 @@ pub(crate) fn run(ui: &Ui, command: &Command) -> Option<Result<(), Failure>> {
 }
 
 /// What a machine says that can't be an answer: it is of another version.
-fn unexpected<T>() -> Result<T, Failure> {
+pub(crate) fn unexpected<T>() -> Result<T, Failure> {
     Err(Failure::Failed("the machine gave another kind of answer: is it of this version?".to_owned()))
 }

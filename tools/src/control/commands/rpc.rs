@@ -2,11 +2,11 @@
 
 use super::super::client::Machine;
 use super::super::protocol::{Reply, Request, RpcSpec};
-use super::super::table::Table;
 use super::ping::millis;
 use super::unexpected;
 use crate::Failure;
 use crate::rpc::args::{CallArgs, InfoArgs, PingArgs, ProgramArgs, RpcCommand};
+use crate::table::Table;
 use crate::ui::Ui;
 use std::time::Duration;
 

@@ -4,10 +4,10 @@ use super::super::args::{ArpArgs, RouteArgs, RouteChange, SsArgs};
 use super::super::client::Machine;
 use super::super::protocol::{Reply, Request, RouteSpec};
 use super::super::status::{Count, Info, SocketRow, Status};
-use super::super::table::Table;
 use super::ping::millis;
 use super::unexpected;
 use crate::Failure;
+use crate::table::Table;
 use crate::ui::{self, Ui};
 use std::time::Duration;
 
