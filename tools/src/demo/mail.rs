@@ -1,7 +1,7 @@
 //! The demo's step with mailboxes: ben leaves jobs in a box at anna's, and finds the answers in another.
 
 use super::peer::PATIENCE;
-use super::stage::{ANNA, Held, Stage};
+use super::stage::{ANNA, Held, Stage, words};
 use tapstack::net::Host;
 use tapstack_mailbox::{
     Address, BoxName, BoxOptions, Client, Kind, Message, Office, OfficeOptions, PORT, ReaderOptions, ReplyTo,
@@ -64,8 +64,4 @@ async fn ask(ben: &Host, jobs: &BoxName, answers: &BoxName) -> Result<(), String
     }
     reader.flush().await;
     Ok(())
-}
-
-fn words(error: impl ToString) -> String {
-    error.to_string()
 }

@@ -10,6 +10,7 @@
 //! `tap` in a private network namespace, `sim` with a third machine in the kernel's place.
 
 mod bulk;
+mod calls;
 mod interrupt;
 #[cfg(target_os = "linux")]
 mod kernel;

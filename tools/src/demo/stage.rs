@@ -46,6 +46,11 @@ impl Held {
     }
 }
 
+/// An error as a step tells it.
+pub(super) fn words(error: impl ToString) -> String {
+    error.to_string()
+}
+
 /// What a step does; its error says what did not hold.
 pub(super) type StepFuture<'a> = Pin<Box<dyn Future<Output = Result<Held, String>> + Send + 'a>>;
 

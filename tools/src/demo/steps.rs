@@ -1,9 +1,9 @@
 //! The steps of the demo, in their order, written once for both worlds.
 
 use super::bulk::{Load, TRANSFER_BYTES};
-use super::mail;
 use super::peer::{PATIENCE, Peer};
 use super::stage::{ANNA, BEN, Held, KERNEL, NOBODY, Stage, Step, StepFuture};
+use super::{calls, mail};
 
 use std::future::Future;
 use std::io::{self, ErrorKind};
@@ -28,12 +28,13 @@ const DATAGRAM_SIZES: [usize; 4] = [1, 100, 1472, 4000];
 pub(super) const STEP_TIME_MAX: Duration = Duration::from_secs(120);
 
 /// All steps.
-pub(super) const STEPS: [Step; 12] = [
+pub(super) const STEPS: [Step; 13] = [
     Step { title: "ARP", run: |stage| Box::pin(arp(stage)) },
     Step { title: "kernel pings the stack", run: |stage| Box::pin(kernel_pings(stage)) },
     Step { title: "stack pings the kernel", run: |stage| Box::pin(stack_pings(stage)) },
     Step { title: "UDP echo", run: |stage| Box::pin(udp_echo(stage)) },
     Step { title: "web page for the kernel", run: |stage| Box::pin(web_page(stage)) },
+    Step { title: "remote procedure calls", run: |stage| Box::pin(calls::calls(stage)) },
     Step { title: "letters for a box", run: |stage| Box::pin(mail::letters(stage)) },
     Step { title: "64 MiB kernel → anna", run: kernel_to_anna },
     Step { title: "64 MiB anna → kernel", run: anna_to_kernel },
