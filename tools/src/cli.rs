@@ -207,6 +207,8 @@ pub enum BenchPart {
     Memory,
     /// Messages through boxes between two machines.
     Mailbox,
+    /// Null calls, beside libtirpc (wants gcc and libtirpc-dev).
+    Rpc,
     /// Streams over a wire that loses, delays and limits.
     Loss,
 }

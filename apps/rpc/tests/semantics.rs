@@ -188,20 +188,7 @@ fn run(semantics: Semantics, transport: Transport, seed: u64) -> Run {
         let next = Arc::new(AtomicU64::new(0));
         let told = Arc::new(Mutex::new(vec![Ok(()); calls as usize]));
         let workers: Vec<_> = (0..WORKERS)
-            .map(|_| {
-                let (client, next, told) = (client.clone(), Arc::clone(&next), Arc::clone(&told));
-                a.spawn(async move {
-                    loop {
-                        let number = next.fetch_add(1, Ordering::Relaxed);
-                        if number >= calls {
-                            return;
-                        }
-                        let answer = client.call::<_, u64>(MARK, &number).await;
-                        let checked = answer.map(|answer| assert_eq!(answer, number));
-                        told.lock().unwrap()[number as usize] = checked;
-                    }
-                })
-            })
+            .map(|_| a.spawn(work(calls, client.clone(), Arc::clone(&next), Arc::clone(&told))))
             .collect();
         let (mut crashes, mut replayed) = (0, 0);
         let pause_ms = (calls / 50).clamp(60, 400);
@@ -241,6 +228,24 @@ fn run(semantics: Semantics, transport: Transport, seed: u64) -> Run {
     let result = Run { duplicated_frames, ..result };
     result.show(semantics, transport, seed);
     result
+}
+
+/// Calls with one number after the other, until there are no more, and notes what it is told.
+async fn work(
+    count: u64,
+    client: Client,
+    next: Arc<AtomicU64>,
+    told: Arc<Mutex<Vec<Result<(), CallError>>>>,
+) {
+    loop {
+        let number = next.fetch_add(1, Ordering::Relaxed);
+        if number >= count {
+            return;
+        }
+        let answer = client.call::<_, u64>(MARK, &number).await;
+        let checked = answer.map(|answer| assert_eq!(answer, number));
+        told.lock().unwrap()[number as usize] = checked;
+    }
 }
 
 async fn serve(host: &Host, semantics: Semantics, marks: &Marks, calls: u64) -> Server {

@@ -23,6 +23,7 @@ mod memory_smoltcp;
 mod ours;
 mod relay;
 mod rounds;
+mod rpc;
 mod scenarios;
 mod server;
 mod smoltcp_device;
@@ -90,6 +91,7 @@ fn add(part: BenchPart, rounds: &mut Rounds<'_>, settings: Settings) -> io::Resu
         BenchPart::Idle => idle::add(rounds, settings),
         BenchPart::Mailbox => mailbox::add(rounds, settings),
         BenchPart::Memory => memory::add(rounds, settings),
+        BenchPart::Rpc => rpc::add(rounds, settings),
         BenchPart::Udp => udp::add(rounds, settings),
     }
 }

@@ -1,6 +1,7 @@
 //! This stack as a server, driven in each of the ways that it can be.
 
 use super::client::{DATAGRAM_LEN, READ_CHUNK, WRITE_CHUNK};
+use super::rpc;
 use super::server::{Role, Server, at, ended_by_peer};
 use super::stage::{PORT, PREFIX_LEN, SERVER, TapStage};
 use crate::testbed::NetNs;
@@ -114,6 +115,9 @@ impl Server for OurServer {
     fn serve(&mut self, role: Role, client: &mut (dyn FnMut(SocketAddr) + Send)) -> io::Result<()> {
         let host = self.host();
         let serving = async move {
+            if matches!(role, Role::Rpc) {
+                return rpc::serve(&host).await;
+            }
             if role.is_udp() {
                 return play_udp(&host.udp_bind(at(SERVER))?, role).await;
             }
@@ -178,7 +182,7 @@ async fn play(stream: TcpStream, role: Role) -> io::Result<()> {
             }
         }
         // Closed when it is dropped; datagrams have no streams.
-        Role::Close { .. } | Role::UdpSource(_) | Role::UdpSink => {}
+        Role::Close { .. } | Role::UdpSource(_) | Role::UdpSink | Role::Rpc => {}
     }
     Ok(())
 }

@@ -25,7 +25,7 @@ const fn scenario(part: BenchPart, key: &'static str, what: &'static str) -> Sce
     Scenario { key, part, what }
 }
 
-use BenchPart::{Bulk, Connections, Idle, Latency, Loss, Mailbox, Memory, Udp};
+use BenchPart::{Bulk, Connections, Idle, Latency, Loss, Mailbox, Memory, Rpc, Udp};
 
 /// All of them, in the order in which they are shown.
 pub(super) const SCENARIOS: &[Scenario] = &[
@@ -87,6 +87,8 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         "mailbox.durable.tcp",
         "the same through a box on disk, synced before it is acknowledged",
     ),
+    scenario(Rpc, "rpc.null.udp", "null calls of libtirpc's client by UDP, each side sleeps"),
+    scenario(Rpc, "rpc.null.tcp", "the same by TCP"),
     scenario(Loss, "loss.0.send", "one stream out through the relay, nothing lost"),
     scenario(Loss, "loss.0.receive", "one stream in through the relay, nothing lost"),
     scenario(Loss, "loss.0p1.send", "0.1 % of the data lost on its way out"),

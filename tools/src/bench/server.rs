@@ -3,8 +3,8 @@
 use super::client::{
     DATAGRAM_LEN, READ_CHUNK, WRITE_CHUNK, read_whole, use_our_congestion_control, write_whole,
 };
-use super::cpu;
 use super::stage::{KernelPair, PORT};
+use super::{cpu, rpc};
 use crate::testbed::NetNs;
 use std::io::{self, Read as _, Write as _};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
@@ -35,6 +35,8 @@ pub(super) enum Role {
     UdpSource(Duration),
     /// Counts datagrams, and tells the count to whoever asks.
     UdpSink,
+    /// Answers null calls: see [`super::rpc`].
+    Rpc,
 }
 
 impl Role {
@@ -102,6 +104,11 @@ impl Server for KernelServer {
 
     fn serve(&mut self, role: Role, client: &mut (dyn FnMut(SocketAddr) + Send)) -> io::Result<()> {
         let address = self.address;
+        if matches!(role, Role::Rpc) {
+            let _server = self.ns.run(rpc::KernelsServer::start).map_err(io::Error::other)??;
+            client(address);
+            return Ok(());
+        }
         if role.is_udp() {
             return self.serve_udp(role, client);
         }
@@ -182,7 +189,7 @@ fn play(mut stream: TcpStream, role: Role) -> io::Result<()> {
             }
         }
         // Closed when it is dropped; datagrams have no streams.
-        Role::Close { .. } | Role::UdpSource(_) | Role::UdpSink => {}
+        Role::Close { .. } | Role::UdpSource(_) | Role::UdpSink | Role::Rpc => {}
     }
     Ok(())
 }

@@ -122,7 +122,7 @@ impl Connection {
             Role::Sink => READ_CHUNK,
             Role::Source(_) => WRITE_CHUNK,
             Role::Echo { len, .. } => len,
-            Role::Close { .. } | Role::UdpSource(_) | Role::UdpSink => 0,
+            Role::Close { .. } | Role::UdpSource(_) | Role::UdpSink | Role::Rpc => 0,
         };
         Connection { handle: sockets.add(socket), role, buffer: vec![0x5a; len], started: None }
     }
@@ -166,7 +166,7 @@ impl Connection {
                 socket.close();
                 return false;
             }
-            Role::UdpSource(_) | Role::UdpSink => {}
+            Role::UdpSource(_) | Role::UdpSink | Role::Rpc => {}
         }
         if peer_closed && socket.may_send() {
             socket.close();

@@ -55,6 +55,24 @@ pub(crate) fn reach(folder: &Path) -> Outcome {
     ensure(hop.contains("10.0.0.1") && hop.matches(" ms").count() == 2, || said.clone())
 }
 
+pub(crate) fn rpc(folder: &Path) -> Outcome {
+    refuses(folder, &["rpc", "info", "10.0.0.1"], 1, "no machine is up")?;
+    let _up = Up::start(folder, &[])?;
+    let listed = tapstack(folder, &["rpc", "info", "10.0.0.2"])?;
+    says(&listed, &["program version netid", "100000       4 tcp   0.0.0.0.0.111", "superuser"])?;
+    for transport in [&[][..], &["--tcp"]] {
+        let ping = [&["rpc", "ping", "10.0.0.2", "100000", "4", "-c", "20"], transport].concat();
+        says(&tapstack(folder, &ping)?, &["20 null calls of 100000", "min ", "p50 ", "p99 ", "max "])?;
+        // GETPORT of the portmapper itself by TCP: 111.
+        let asked = "000186a0000000020000000600000000";
+        let call = [&["rpc", "call", "10.0.0.2", "100000", "2", "3", asked, "-p", "111"], transport].concat();
+        says(&tapstack(folder, &call)?, &["0000006f\n"])?;
+    }
+    refuses(folder, &["rpc", "call", "10.0.0.2", "100000", "9", "0"], 1, "versions 2 to 4")?;
+    refuses(folder, &["rpc", "call", "10.0.0.2", "7", "1", "0"], 1, "doesn't have the program")?;
+    refuses(folder, &["rpc", "call", "10.0.0.2", "100000", "2", "3", "abc"], 1, "not hexadecimal")
+}
+
 pub(crate) fn netcat(folder: &Path) -> Outcome {
     const BYTES: usize = 3_000_000;
     let _up = Up::start(folder, &[])?;

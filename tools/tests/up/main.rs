@@ -20,7 +20,7 @@ fn main() {
 fn main() {
     use stage::{Body, Need, program, test};
     let tap = stage::enter_testbed();
-    let tests: [(&str, &[&str], Body); 13] = [
+    let tests: [(&str, &[&str], Body); 14] = [
         ("answers_ping_curl_and_netcat", &["ping", "curl", "nc"], serving::answers_programs),
         ("streams_100_mb_with_and_without_offload", &["curl"], serving::streams_a_large_file),
         ("serves_500_connections_at_once", &["curl"], serving::many_connections),
@@ -28,6 +28,7 @@ fn main() {
         ("shows_its_page_in_a_browser", &["chromium"], serving::browser),
         ("tables_tell_and_change_the_machine", &[], commands::tables),
         ("ping_and_traceroute_reach_the_kernel", &[], commands::reach),
+        ("rpc_lists_calls_and_pings", &[], commands::rpc),
         ("nc_connects_and_listens", &[], commands::netcat),
         ("bad_clients_do_not_stall_it", &[], commands::bad_clients),
         ("ends_clean_on_ctrl_c", &[], ends::ctrl_c),

@@ -72,17 +72,10 @@ impl Shared {
         let Some(procedure) = procedure_of(&registered, header.procedure) else {
             return self.error(xid, Outcome::ProcedureUnavailable);
         };
-        let mut running = None;
-        if let Credential::Sys(sys) = &credential
-            && let Some((name, incarnation)) = sys.incarnation()
-        {
-            running = self.incarnations.enter(name, incarnation);
-            if running.is_none() {
-                count(&self.counters.errors);
-                self.counters.drop(Dropped::Orphan);
-                return self.error(xid, Outcome::Auth(AuthStatus::RejectedCredential));
-            }
-        }
+        let running = match self.enter(&credential) {
+            Ok(running) => running,
+            Err(status) => return self.error(xid, Outcome::Auth(status)),
+        };
         let at_most_once = registered.semantics == Semantics::AtMostOnce;
         let key = (at_most_once && !procedure.idempotent).then(|| Key {
             caller: session.map_or(Caller::Address(peer), Caller::Session),
@@ -92,16 +85,8 @@ impl Shared {
             procedure: header.procedure,
             checksum: checksum(&arguments),
         });
-        if let Some(key) = key {
-            match lock(&self.duplicates).look_up(self.host.now(), key) {
-                Known::New => {}
-                Known::InProgress => return self.dropped(Dropped::DuplicateInProgress),
-                Known::Full => return self.dropped(Dropped::CacheFull),
-                Known::Replied(reply) => {
-                    count(&self.counters.replayed);
-                    return Begun::Reply(reply);
-                }
-            }
+        if let Some(known) = key.and_then(|key| self.known(key)) {
+            return known;
         }
         // Who begins with procedure 0 and says who it is gets a short hand, and with it a session.
         let begins = at_most_once && header.procedure == 0 && header.credential.flavour == flavour::SYS;
@@ -120,6 +105,30 @@ impl Shared {
         };
         let shared = Arc::clone(self);
         Begun::Call(Box::new(Call { shared, registered, header, arguments, context, key, running, verifier }))
+    }
+
+    /// A call of a client's life begins, where the client says which that is. Errors: it is none of the present life.
+    fn enter(&self, credential: &Credential) -> Result<Option<Running>, AuthStatus> {
+        let Credential::Sys(sys) = credential else { return Ok(None) };
+        let Some((name, incarnation)) = sys.incarnation() else { return Ok(None) };
+        let running = self.incarnations.enter(name, incarnation);
+        if running.is_none() {
+            self.counters.drop(Dropped::Orphan);
+        }
+        running.map(Some).ok_or(AuthStatus::RejectedCredential)
+    }
+
+    /// What a call comes to that the cache knows, or has no room for; none for a new one.
+    fn known(&self, key: Key) -> Option<Begun> {
+        match lock(&self.duplicates).look_up(self.host.now(), key) {
+            Known::New => None,
+            Known::InProgress => Some(self.dropped(Dropped::DuplicateInProgress)),
+            Known::Full => Some(self.dropped(Dropped::CacheFull)),
+            Known::Replied(reply) => {
+                count(&self.counters.replayed);
+                Some(Begun::Reply(reply))
+            }
+        }
     }
 
     /// Who a call says it is from, and in which session. Errors: why it isn't accepted.
