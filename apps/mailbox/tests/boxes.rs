@@ -1,4 +1,5 @@
 //! Boxes as programs use them, in a simulated world: over UDP, over TCP and within one machine.
+#![allow(clippy::unwrap_used)]
 
 use std::net::SocketAddr;
 use tapstack::net::Host;
@@ -257,7 +258,9 @@ fn ports_have_one_reader_and_mailboxes_many_and_processes_end() {
             open.push(client.reader(&name("box"), ReaderOptions::default()).await.unwrap());
         }
         let sender = client.sender(&name("box"), SenderOptions::default());
-        (0..10).for_each(|_| drop(sender.post(Message::new("x")).unwrap()));
+        for _ in 0..10 {
+            sender.post(Message::new("x")).unwrap();
+        }
         sender.flush().await;
         let mut got = Vec::new();
         for index in (0..10).map(|n| n % 2) {
@@ -284,7 +287,8 @@ fn a_slow_readers_letter_goes_to_another() {
         assert_eq!((again.id, again.deliveries), (letter.id, 2));
         other.ack(&again);
         slow.ack(&letter);
-        (slow.flush().await, other.flush().await);
+        slow.flush().await;
+        other.flush().await;
         assert_eq!(slow.recv_timeout(ms(3_000)).await.unwrap(), None);
     });
 }

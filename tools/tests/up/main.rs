@@ -1,6 +1,8 @@
 //! `tapstack up` as a user has it: kernels, programs and a browser beside it, and the commands that act on it.
 
 #[cfg(target_os = "linux")]
+mod boxes;
+#[cfg(target_os = "linux")]
 mod commands;
 #[cfg(target_os = "linux")]
 mod ends;
@@ -20,7 +22,7 @@ fn main() {
 fn main() {
     use stage::{Body, Need, program, test};
     let tap = stage::enter_testbed();
-    let tests: [(&str, &[&str], Body); 13] = [
+    let tests: [(&str, &[&str], Body); 14] = [
         ("answers_ping_curl_and_netcat", &["ping", "curl", "nc"], serving::answers_programs),
         ("streams_100_mb_with_and_without_offload", &["curl"], serving::streams_a_large_file),
         ("serves_500_connections_at_once", &["curl"], serving::many_connections),
@@ -33,6 +35,7 @@ fn main() {
         ("ends_clean_on_ctrl_c", &[], ends::ctrl_c),
         ("mends_what_a_kill_left", &["ip"], ends::kill),
         ("refuses_a_second_of_its_name_and_overlaps", &[], ends::refusals),
+        ("boxes_survive_a_kill", &["ip"], boxes::survive_a_kill),
         ("routes_between_kernels", &["traceroute"], router::between_kernels),
     ];
     let tests = tests.into_iter().map(|(name, programs, body)| {

@@ -301,7 +301,7 @@ impl Inner {
             unmarker.push(chunk.get(..len).unwrap_or_default());
             let now = self.host.now();
             loop {
-                let Some(record) = unmarker.next().map_err(io::Error::other)? else { break };
+                let Some(record) = unmarker.next_record().map_err(io::Error::other)? else { break };
                 if !self.lock().handle(now, &record) {
                     return Err(io::ErrorKind::InvalidData.into());
                 }
