@@ -3,7 +3,7 @@
 //! One task sends: it draws the conclusions of all that came since the last time, and so one acknowledgement stands for
 //! many messages. One task writes the log: while the disk is at one group, the next one gathers.
 
-use crate::bell::{Bell, either, now};
+use crate::bell::{Bell, either, now, yield_now};
 use crate::client::{Carry, Client};
 use crate::message::{BoxOptions, Refusal};
 use crate::server::{Counters, Peer, Server};
@@ -223,6 +223,8 @@ impl Inner {
                 let Some((peer, header, record)) = next else { break };
                 self.send(udp, peer, header, record).await;
             }
+            // What is due already still lets other tasks have their turn.
+            yield_now().await;
             match deadline {
                 Some(at) => either(self.pump.wait(), self.host.sleep_until(at)).await,
                 None => self.pump.wait().await,
@@ -427,7 +429,13 @@ impl Log {
         }
         file.sync().await?;
         let len = file.len()?;
-        Ok(Log { disk, file, len, len_compact: len })
+        let mut log = Log { disk, file, len, len_compact: len };
+        // Who crashes often shouldn't have to read the same history each time.
+        let snapshot = server.snapshot(host.now());
+        if log.len > REWRITE_BYTES_MIN && log.len > snapshot.len() as u64 * 2 {
+            log.replace(&snapshot).await?;
+        }
+        Ok(log)
     }
 
     /// Whether more of it is history than state.
@@ -456,5 +464,7 @@ impl Log {
     }
 }
 
+/// A log that is shorter is as it is when it has been read.
+const REWRITE_BYTES_MIN: u64 = 64 << 10;
 const ACCEPT_AGAIN_AFTER: Duration = Duration::from_millis(100);
 const READ_BYTES: usize = 64 << 10;
