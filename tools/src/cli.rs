@@ -1,6 +1,7 @@
 //! The command line: what can be asked for, its help, and its mistakes in one clear line.
 
 use crate::mailbox::args as mailbox;
+use crate::rpc::args as rpc;
 #[cfg(target_os = "linux")]
 use crate::{control::args as control, up::args as up};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
@@ -107,6 +108,9 @@ pub enum Command {
     #[cfg(target_os = "linux")]
     #[command(after_help = control::SS_EXAMPLES)]
     Ss(control::SsArgs),
+    /// Call procedures of other machines' programs, and see what call semantics are.
+    #[command(after_help = rpc::RPC_EXAMPLES)]
+    Rpc(rpc::RpcArgs),
     /// Serve boxes, send messages to them and take letters out; or see what the semantics are worth.
     #[command(after_help = mailbox::MAILBOX_EXAMPLES)]
     Mailbox(mailbox::MailboxArgs),
@@ -336,6 +340,7 @@ mod tests {
             control::ARP_EXAMPLES,
             control::ROUTE_EXAMPLES,
             control::SS_EXAMPLES,
+            rpc::RPC_EXAMPLES,
         ];
         let all = [EXAMPLES, DEMO_EXAMPLES, EXPLAIN_EXAMPLES, BENCH_EXAMPLES, DOCTOR_EXAMPLES];
         for text in all.into_iter().chain(live) {

@@ -17,6 +17,7 @@ pub mod explain;
 mod failure;
 pub mod mailbox;
 mod read_out;
+pub mod rpc;
 mod table;
 #[cfg(target_os = "linux")]
 pub mod testbed;
@@ -54,6 +55,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Bench(args) => bench::run(&ui, &args),
         #[cfg(target_os = "linux")]
         Command::Up(args) => up::run(&ui, &args),
+        Command::Rpc(args) => rpc::run(&ui, &args),
         Command::Mailbox(args) => mailbox::run(&ui, &args),
         Command::Doctor => doctor::run(&ui),
         #[cfg(target_os = "linux")]

@@ -1,5 +1,6 @@
 //! Two devices joined in memory: for tests without a kernel, and for independent peers.
 
+use super::cut::Cutter;
 use super::{Device, Receive, Transmit};
 use crate::frame::{RxFrame, TxFrame};
 use crate::stack::{Medium, Offloads};
@@ -17,8 +18,20 @@ pub struct MemoryOptions {
     pub mtu: u16,
     /// What may be left undone: without offloads partial checksums are completed, and super-frames refused.
     pub offloads: Offloads,
-    /// Frames that wait for each end at most. A full queue refuses frames, it doesn't drop them.
+    /// Does what [`MemoryOptions::offloads`] leaves undone on the way: super-frames are cut into frames of the MTU, and
+    /// their checksums made. So machines can send much at once over a link that carries what a cable would.
+    pub segmentation: bool,
+    /// Frames that wait for each end at most, beside those that its receiver has taken out together already. A full
+    /// queue refuses frames, it doesn't drop them.
     pub queue_frames_max: usize,
+}
+
+impl MemoryOptions {
+    /// A link that carries single frames with their checksums, and cuts super-frames by itself.
+    pub fn segmenting() -> MemoryOptions {
+        let offloads = Offloads { tx_checksum: true, tso_max: SUPER_FRAME_MAX, uso_max: SUPER_FRAME_MAX };
+        MemoryOptions { offloads, segmentation: true, ..MemoryOptions::default() }
+    }
 }
 
 impl Default for MemoryOptions {
@@ -27,10 +40,14 @@ impl Default for MemoryOptions {
             medium: Medium::Ethernet,
             mtu: 1500,
             offloads: Offloads::default(),
+            segmentation: false,
             queue_frames_max: QUEUE_FRAMES_DEFAULT,
         }
     }
 }
+
+/// The largest payload of a super-frame that is cut, in bytes: what one IP packet can say.
+const SUPER_FRAME_MAX: u32 = u16::MAX as u32;
 
 /// Frames that wait for each end where nobody asked for another number: as many as a TAP's queue holds.
 pub const QUEUE_FRAMES_DEFAULT: usize = 1000;
@@ -45,8 +62,8 @@ pub fn pair(names: [&str; 2], options: MemoryOptions) -> (Device, Device) {
         medium: options.medium,
         mtu: options.mtu,
         offloads: options.offloads,
-        rx: Box::new(MemoryReceive(rx.clone())),
-        tx: Box::new(MemoryTransmit { wire: tx.clone(), options }),
+        rx: Box::new(MemoryReceive { wire: rx.clone(), batch: VecDeque::new() }),
+        tx: Box::new(MemoryTransmit { wire: tx.clone(), options, cutter: Cutter::default() }),
         #[cfg(target_os = "linux")]
         fd: None,
     };
@@ -70,17 +87,24 @@ impl Wire {
     }
 }
 
-struct MemoryReceive(Wire);
+struct MemoryReceive {
+    wire: Wire,
+    /// Taken from the wire all at once: a lock for each frame would cost more than the frame.
+    batch: VecDeque<RxFrame>,
+}
 
 impl Receive for MemoryReceive {
     fn receive(&mut self, _now: Instant) -> io::Result<Option<RxFrame>> {
-        Ok(self.0.lock().frames.pop_front())
+        if self.batch.is_empty() {
+            core::mem::swap(&mut self.batch, &mut self.wire.lock().frames);
+        }
+        Ok(self.batch.pop_front())
     }
 }
 
 impl Drop for MemoryReceive {
     fn drop(&mut self) {
-        let mut queue = self.0.lock();
+        let mut queue = self.wire.lock();
         queue.receiver_gone = true;
         queue.frames.clear();
     }
@@ -89,11 +113,12 @@ impl Drop for MemoryReceive {
 struct MemoryTransmit {
     wire: Wire,
     options: MemoryOptions,
+    cutter: Cutter,
 }
 
 impl Transmit for MemoryTransmit {
     fn transmit(&mut self, _now: Instant, frame: &TxFrame) -> io::Result<()> {
-        let offloads = self.options.offloads;
+        let MemoryOptions { offloads, segmentation, .. } = self.options;
         if frame.gso.is_some() && offloads.tso_max == 0 && offloads.uso_max == 0 {
             let text = "this link takes no super-frames: its offloads say so";
             return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
@@ -105,15 +130,22 @@ impl Transmit for MemoryTransmit {
                 "the other end of this link was dropped",
             ));
         }
-        if queue.frames.len() >= self.options.queue_frames_max {
+        let count = if segmentation { Cutter::count(frame) } else { 1 };
+        let room = self.options.queue_frames_max.saturating_sub(queue.frames.len());
+        // More than the queue ever holds goes into an empty one.
+        if count > room && !queue.frames.is_empty() {
             return Err(io::ErrorKind::WouldBlock.into());
         }
-        let received = if offloads.tx_checksum {
-            frame.to_received()
-        } else {
-            RxFrame { id: frame.id, gso: frame.gso, ..RxFrame::new(frame.completed()) }
-        };
-        queue.frames.push_back(received);
+        if segmentation {
+            return match self.cutter.cut(frame, self.options.medium, &mut queue.frames) {
+                true => Ok(()),
+                false => Err(io::Error::new(io::ErrorKind::InvalidData, "a super-frame that can't be cut")),
+            };
+        }
+        queue.frames.push_back(match offloads.tx_checksum {
+            true => frame.to_received(),
+            false => RxFrame { id: frame.id, gso: frame.gso, ..RxFrame::new(frame.completed()) },
+        });
         Ok(())
     }
 }

@@ -7,6 +7,7 @@
 //! - **RFC**: none of its own: completed checksums are RFC 1071's; the header of offload mode is virtio 1.2's.
 //! - **Never**: blocks; looks at more of a frame than it has to.
 
+mod cut;
 pub mod impair;
 pub mod impaired;
 pub mod memory;

@@ -310,6 +310,9 @@ impl Receive for TapReceive {
     }
 }
 
+/// Frames up to this length are copied together before they are written, in bytes.
+const SMALL_FRAME_MAX: usize = 256;
+
 struct TapTransmit {
     fd: Arc<OwnedFd>,
     name: Arc<str>,
@@ -318,25 +321,39 @@ struct TapTransmit {
 
 impl Transmit for TapTransmit {
     fn transmit(&mut self, _now: Instant, frame: &TxFrame) -> io::Result<()> {
-        let (header, flat);
-        let mut pieces = SmallVec::<[IoSlice<'_>; SLICES_INLINE + 2]>::new();
-        if self.vnet {
-            header = vnet::encode(frame);
-            pieces.push(IoSlice::new(&header));
-        } else if frame.checksum != TxChecksum::Complete || frame.gso.is_some() {
+        if !self.vnet && (frame.checksum != TxChecksum::Complete || frame.gso.is_some()) {
             let text = "a TAP in plain mode takes complete frames only";
             return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
         }
-        pieces.push(IoSlice::new(frame.headers()));
-        if frame.payload.len() + pieces.len() <= IO_SLICES_MAX {
+        let header = if self.vnet { &vnet::encode(frame)[..] } else { &[] };
+        if frame.len() <= SMALL_FRAME_MAX {
+            // Copying these few bytes costs less than having the kernel gather them.
+            let mut bytes = SmallVec::<[u8; VNET_LEN + SMALL_FRAME_MAX]>::from_slice(header);
+            bytes.extend_from_slice(frame.headers());
+            frame.payload.iter().for_each(|slice| bytes.extend_from_slice(slice));
+            return self.write(|fd| rustix::io::write(fd, &bytes));
+        }
+        let flat;
+        let mut pieces = SmallVec::<[IoSlice<'_>; SLICES_INLINE + 2]>::new();
+        if self.vnet {
+            pieces.push(IoSlice::new(header));
+        }
+        if frame.payload.len() + pieces.len() < IO_SLICES_MAX {
+            pieces.push(IoSlice::new(frame.headers()));
             pieces.extend(frame.payload.iter().map(|slice| IoSlice::new(slice)));
         } else {
             flat = frame.to_vec();
-            pieces.pop();
             pieces.push(IoSlice::new(&flat));
         }
+        self.write(|fd| rustix::io::writev(fd, &pieces))
+    }
+}
+
+impl TapTransmit {
+    /// Writes one frame. Errors: `WouldBlock` when it can be tried again.
+    fn write(&self, write: impl Fn(&OwnedFd) -> Result<usize, Errno>) -> io::Result<()> {
         loop {
-            match rustix::io::writev(&self.fd, &pieces) {
+            match write(&self.fd) {
                 Ok(_) => return Ok(()),
                 Err(Errno::INTR) => {}
                 // The kernel is short of memory: the frame can be tried again, like one that found no room.

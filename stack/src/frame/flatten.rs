@@ -10,14 +10,20 @@ impl TxFrame {
     /// A super-frame stays one: its checksum is right for its whole length.
     pub fn completed(&self) -> Bytes {
         let mut bytes = BytesMut::with_capacity(self.len());
+        self.write_completed(&mut bytes);
+        bytes.freeze()
+    }
+
+    /// As [`TxFrame::completed`], into an empty buffer.
+    pub(crate) fn write_completed(&self, bytes: &mut BytesMut) {
+        debug_assert!(bytes.is_empty());
         bytes.extend_from_slice(self.headers());
         for slice in &self.payload {
             bytes.extend_from_slice(slice);
         }
         if let TxChecksum::Partial { start, offset } = self.checksum {
-            complete_checksum(&mut bytes, start, offset);
+            complete_checksum(bytes, start, offset);
         }
-        bytes.freeze()
     }
 
     /// The frame as the other end of an in-memory link receives it, with what is left to do left as it is: its id,

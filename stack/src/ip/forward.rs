@@ -21,7 +21,7 @@ struct Hop {
 
 impl Ip {
     /// The packet is for somebody else.
-    pub(super) fn forward(&mut self, cx: &mut Context, arrived: &Arrived<'_>) -> Input {
+    pub(super) fn forward(&mut self, cx: &mut Context, arrived: &Arrived) -> Input {
         let header = &arrived.header;
         let (from, to) = (AddressKind::of(header.source), AddressKind::of(header.destination));
         if !self.forwarding || to == AddressKind::Multicast {
@@ -158,7 +158,7 @@ impl Ip {
 
 /// The packet as it leaves: its header copied, one hop fewer to live, its payload by reference. What is still to be
 /// done for its checksum or segmentation goes along; for that, the transport's header is copied too.
-fn frame_to_pass_on(arrived: &Arrived<'_>) -> Result<TxFrame, DropReason> {
+fn frame_to_pass_on(arrived: &Arrived) -> Result<TxFrame, DropReason> {
     let header = &arrived.header;
     let header_len = usize::from(header.header_len);
     let is_partial = matches!(arrived.frame.checksum, RxChecksum::Partial { .. });
@@ -169,8 +169,8 @@ fn frame_to_pass_on(arrived: &Arrived<'_>) -> Result<TxFrame, DropReason> {
     let mut frame = TxFrame::new(CauseKind::Forwarded.into());
     frame.id = arrived.frame.id;
     frame.gso = arrived.frame.gso;
-    frame.payload.push(arrived.bytes.slice(copied..));
-    frame.prepend(copied).copy_from_slice(arrived.bytes.get(..copied).unwrap_or_default());
+    frame.payload.push(arrived.frame.bytes.slice(copied..));
+    frame.prepend(copied).copy_from_slice(arrived.frame.bytes.get(..copied).unwrap_or_default());
     ipv4::Rewrite::new(frame.headers_mut()).ttl(header.ttl - 1);
 
     if copied > header_len {
@@ -179,7 +179,7 @@ fn frame_to_pass_on(arrived: &Arrived<'_>) -> Result<TxFrame, DropReason> {
             _ => checksum::UDP_CHECKSUM_AT,
         };
         // A device that merged segments leaves no checksum over the whole: it is made anew further on.
-        let len = arrived.bytes.len() - header_len;
+        let len = arrived.frame.bytes.len() - header_len;
         let (source, destination) = (IpAddr::V4(header.source), IpAddr::V4(header.destination));
         let sum = checksum::pseudo_header(source, destination, header.protocol, len).partial();
         let field = header_len + usize::from(offset);
@@ -192,8 +192,8 @@ fn frame_to_pass_on(arrived: &Arrived<'_>) -> Result<TxFrame, DropReason> {
 }
 
 /// Bytes of the transport's header, of protocols whose checksum or segmentation may be left to others.
-fn transport_header_len(arrived: &Arrived<'_>) -> Result<usize, DropReason> {
-    let transport = arrived.bytes.get(usize::from(arrived.header.header_len)..).unwrap_or_default();
+fn transport_header_len(arrived: &Arrived) -> Result<usize, DropReason> {
+    let transport = arrived.frame.bytes.get(usize::from(arrived.header.header_len)..).unwrap_or_default();
     match (arrived.header.protocol, arrived.frame.gso) {
         (tcp::PROTOCOL, None | Some(Gso { kind: GsoKind::Tcp4, .. })) => {
             tcp::Header::parse(transport).map(|(_, len)| len).ok_or(DropReason::TcpMalformed)
@@ -206,6 +206,6 @@ fn transport_header_len(arrived: &Arrived<'_>) -> Result<usize, DropReason> {
 }
 
 /// Drops a packet, and says what its sender may be told.
-fn refuse(cx: &mut Context, arrived: &Arrived<'_>, reason: DropReason, error: ErrorOut) -> Input {
+fn refuse(cx: &mut Context, arrived: &Arrived, reason: DropReason, error: ErrorOut) -> Input {
     Input::Report { packet: Box::new(arrived.packet(false)), error, outcome: cx.drop(reason) }
 }

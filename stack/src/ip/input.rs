@@ -10,28 +10,28 @@ use bytes::{Buf as _, Bytes};
 use core::net::{IpAddr, Ipv4Addr};
 
 /// A packet with its header read, on its way through the layer.
-pub(super) struct Arrived<'a> {
+pub(super) struct Arrived {
     pub(super) interface: InterfaceId,
     pub(super) header: ipv4::Header,
-    /// The frame's bytes from the IP header on, and to the packet's end.
-    pub(super) bytes: Bytes,
-    pub(super) frame: &'a RxFrame,
+    /// The frame, its bytes cut to the packet: from the IP header on, and to its end.
+    pub(super) frame: RxFrame,
     /// Whether the link addressed it to more than this station.
     pub(super) link_broadcast: bool,
 }
 
-impl Arrived<'_> {
+impl Arrived {
     /// The packet as transports and ICMP want it.
     pub(super) fn packet(&self, broadcast: bool) -> PacketIn {
-        self.with_payload(self.bytes.slice(usize::from(self.header.header_len)..), broadcast)
+        self.with_payload(self.frame.bytes.slice(usize::from(self.header.header_len)..), broadcast)
     }
 
     /// The same from what is not needed any more: without another reference to the frame's bytes, of which each costs
     /// as much as copying some headers.
     fn into_packet(mut self, broadcast: bool) -> PacketIn {
-        let packet = self.with_payload(Bytes::new(), broadcast);
-        self.bytes.advance(usize::from(self.header.header_len));
-        PacketIn { payload: self.bytes, ..packet }
+        let mut packet = self.with_payload(Bytes::new(), broadcast);
+        self.frame.bytes.advance(usize::from(self.header.header_len));
+        packet.payload = self.frame.bytes;
+        packet
     }
 
     fn with_payload(&self, payload: Bytes, broadcast: bool) -> PacketIn {
@@ -46,7 +46,7 @@ impl Arrived<'_> {
             payload,
             checksum: self.frame.checksum,
             gso: self.frame.gso,
-            header: HeaderBytes::from_slice(&self.bytes[..header_len]),
+            header: HeaderBytes::from_slice(&self.frame.bytes[..header_len]),
         }
     }
 }
@@ -65,7 +65,7 @@ impl Ip {
         &mut self,
         cx: &mut Context,
         interface: InterfaceId,
-        frame: &RxFrame,
+        mut frame: RxFrame,
         offset: usize,
         link_broadcast: bool,
     ) -> Input {
@@ -74,8 +74,9 @@ impl Ip {
             Ok(header) => header,
             Err(reason) => return Input::Done(cx.drop(reason)),
         };
-        let bytes = frame.bytes.slice(offset..offset + usize::from(header.total_len));
-        let arrived = Arrived { interface, header, bytes, frame, link_broadcast };
+        frame.bytes.truncate(offset + usize::from(header.total_len));
+        frame.bytes.advance(offset);
+        let arrived = Arrived { interface, header, frame, link_broadcast };
         if let Err(reason) = self.prerouting(&arrived) {
             return Input::Done(cx.drop(reason));
         }
@@ -92,10 +93,10 @@ impl Ip {
     }
 
     /// The first place: is this packet one that can be on this interface at all?
-    fn prerouting(&self, arrived: &Arrived<'_>) -> Result<(), DropReason> {
+    fn prerouting(&self, arrived: &Arrived) -> Result<(), DropReason> {
         let header = &arrived.header;
         if usize::from(header.header_len) > ipv4::HEADER_BYTES {
-            let options = arrived.bytes.get(ipv4::HEADER_BYTES..usize::from(header.header_len));
+            let options = arrived.frame.bytes.get(ipv4::HEADER_BYTES..usize::from(header.header_len));
             check_options(options.unwrap_or_default())?;
         }
         if arrived.interface == InterfaceId::LOOPBACK {
@@ -121,7 +122,7 @@ impl Ip {
     }
 
     /// The routing decision: for us, for everybody here, or for somebody else?
-    fn whom_for(&self, arrived: &Arrived<'_>) -> For {
+    fn whom_for(&self, arrived: &Arrived) -> For {
         let to = arrived.header.destination;
         if self.is_local(IpAddr::V4(to)) {
             return For::Us;
@@ -131,7 +132,7 @@ impl Ip {
     }
 
     /// The packet is for this machine.
-    fn local(&mut self, cx: &mut Context, arrived: Arrived<'_>, broadcast: bool) -> Input {
+    fn local(&mut self, cx: &mut Context, arrived: Arrived, broadcast: bool) -> Input {
         let header = arrived.header;
         let packet = arrived.into_packet(broadcast);
         if !header.is_fragment() {

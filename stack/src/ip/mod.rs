@@ -37,6 +37,7 @@ mod types;
 
 pub use address::AddressKind;
 pub use routes::{RouteEntry, RouteOrigin};
+pub(crate) use segmentation::SegmentHeaders;
 #[cfg(test)]
 pub(crate) use segmentation::segments;
 pub(crate) use types::{Input, LinkLimits, News, NextHop, PacketIn, PacketOut, Route, Sender};

@@ -1,40 +1,28 @@
 //! Cutting a super-frame into the packets that it stands for, where no device does it.
 
 use super::fragmentation::take;
-use crate::frame::{Gso, GsoKind, PacketId, TxChecksum, TxFrame};
-use crate::wire::{checksum, ipv4, tcp, udp};
+use crate::frame::{Gso, GsoKind, HEADROOM, PacketId, TxChecksum, TxFrame};
+use crate::wire::checksum::{self, Sum};
+use crate::wire::{ipv4, tcp, udp};
 use bytes::Bytes;
 use core::net::IpAddr;
-use smoltcp::wire::{TcpPacket, TcpSeqNumber, UdpPacket};
+use smoltcp::wire::{Ipv4Packet, TcpPacket, TcpSeqNumber, UdpPacket};
 use std::collections::VecDeque;
 
 /// The frames of a super-frame, whose headers must end with the transport's; `network_at` is the length of the link's
 /// in front of them, in bytes. Each has its own lengths, identification, sequence number and checksum, and the first
 /// keeps the packet id. None for a frame that is no super-frame.
 pub(crate) fn segments(frame: &TxFrame, network_at: usize) -> Option<Segments> {
-    let Gso { kind, size } = frame.gso?;
-    let header = ipv4::Header::parse_quoted(frame.headers().get(network_at..)?).ok()?;
-    let transport_at = network_at + usize::from(header.header_len);
-    let transport = frame.headers().get(transport_at..)?;
-    let is_whole = match kind {
-        GsoKind::Tcp4 => TcpPacket::new_checked(transport).is_ok(),
-        GsoKind::Udp4 => transport.len() == udp::HEADER_BYTES,
-    };
-    if !is_whole {
-        return None;
-    }
+    let headers = SegmentHeaders::of(frame, network_at)?;
     let mut template = frame.clone();
     template.payload.clear();
     template.gso = None;
+    template.checksum = TxChecksum::Complete;
     Some(Segments {
         data: frame.payload.iter().cloned().collect(),
         left: frame.payload_len(),
-        size: usize::from(size).max(1),
         template,
-        header,
-        network_at,
-        transport_at,
-        kind,
+        headers,
         number: 0,
     })
 }
@@ -42,20 +30,16 @@ pub(crate) fn segments(frame: &TxFrame, network_at: usize) -> Option<Segments> {
 /// See [`segments`].
 pub(crate) struct Segments {
     template: TxFrame,
-    header: ipv4::Header,
-    network_at: usize,
-    transport_at: usize,
-    kind: GsoKind,
+    headers: SegmentHeaders,
     data: VecDeque<Bytes>,
     left: usize,
-    size: usize,
     number: u16,
 }
 
 impl Segments {
     /// How many there are still.
     pub(crate) fn count_left(&self) -> usize {
-        self.left.div_ceil(self.size)
+        self.left.div_ceil(self.headers.size())
     }
 }
 
@@ -66,55 +50,154 @@ impl Iterator for Segments {
         if self.left == 0 {
             return None;
         }
-        let len = self.size.min(self.left);
+        let len = self.headers.size().min(self.left);
         let mut frame = self.template.clone();
         take(&mut self.data, len, &mut frame);
         self.left -= len;
-
-        let headers = frame.headers_mut();
-        let packet = headers.get_mut(self.network_at..).unwrap_or_default();
-        let total_len = packet.len() + len;
-        let mut rewrite = ipv4::Rewrite::new(packet);
-        rewrite.total_len(total_len as u16);
-        rewrite.ident(self.header.ident.wrapping_add(self.number));
-        let transport = headers.get_mut(self.transport_at..).unwrap_or_default();
-        let segment_len = transport.len() + len;
-        let (source, destination) = (IpAddr::V4(self.header.source), IpAddr::V4(self.header.destination));
-        let pseudo_header =
-            checksum::pseudo_header(source, destination, self.header.protocol, segment_len).partial();
-        let offset = match self.kind {
-            GsoKind::Tcp4 => {
-                self.tcp(transport, pseudo_header);
-                tcp::CHECKSUM_AT
-            }
-            GsoKind::Udp4 => {
-                let mut view = UdpPacket::new_unchecked(transport);
-                view.set_len(segment_len as u16);
-                view.set_checksum(pseudo_header);
-                checksum::UDP_CHECKSUM_AT
-            }
-        };
-        frame.checksum = TxChecksum::Partial { start: self.transport_at as u16, offset };
-        checksum::complete(&mut frame);
+        let payload = checksum::frame_sum(Sum::default(), &frame, self.headers.len());
+        self.headers.write(self.number, len, self.left == 0, payload, frame.headers_mut());
         self.number = self.number.wrapping_add(1);
         self.template.id = PacketId::default();
         Some(frame)
     }
 }
 
-impl Segments {
-    fn tcp(&self, transport: &mut [u8], pseudo_header: u16) {
-        let (is_first, is_last) = (self.number == 0, self.left == 0);
-        let mut view = TcpPacket::new_unchecked(transport);
-        let sent = u32::from(self.number).wrapping_mul(self.size as u32);
-        view.set_seq_number(TcpSeqNumber((view.seq_number().0 as u32).wrapping_add(sent) as i32));
-        // The end of the burst is the end of its last segment; CWR tells once (RFC 3168 section 6.1.2).
-        view.set_fin(view.fin() && is_last);
-        view.set_psh(view.psh() && is_last);
-        view.set_cwr(view.cwr() && is_first);
-        view.set_checksum(pseudo_header);
+/// What the headers of all segments have in common, with what differs left zero, and the sums over it: a segment's
+/// checksums are these and a few words.
+pub(crate) struct SegmentHeaders {
+    bytes: [u8; HEADROOM],
+    len: usize,
+    network_at: usize,
+    transport_at: usize,
+    kind: GsoKind,
+    size: usize,
+    ident: u16,
+    seq: u32,
+    flags: tcp::Flags,
+    network_sum: Sum,
+    transport_sum: Sum,
+}
+
+impl SegmentHeaders {
+    /// Reads a super-frame's headers: see [`segments`].
+    pub(crate) fn of(frame: &TxFrame, network_at: usize) -> Option<SegmentHeaders> {
+        let Gso { kind, size } = frame.gso?;
+        let header = ipv4::Header::parse_quoted(frame.headers().get(network_at..)?).ok()?;
+        let transport_at = network_at + usize::from(header.header_len);
+        let transport = frame.headers().get(transport_at..)?;
+        let is_whole = match kind {
+            GsoKind::Tcp4 => TcpPacket::new_checked(transport).is_ok(),
+            GsoKind::Udp4 => transport.len() == udp::HEADER_BYTES,
+        };
+        if !is_whole {
+            return None;
+        }
+        let len = frame.headers().len();
+        let mut bytes = [0; HEADROOM];
+        bytes[..len].copy_from_slice(frame.headers());
+        let (network, transport) = bytes[network_at..len].split_at_mut(usize::from(header.header_len));
+        let mut view = Ipv4Packet::new_unchecked(&mut *network);
+        view.set_total_len(0);
+        view.set_ident(0);
+        view.set_checksum(0);
+        let (mut seq, mut flags) = (0, tcp::Flags::default());
+        match kind {
+            GsoKind::Tcp4 => {
+                flags = tcp::Flags(transport[tcp::FLAGS_AT]);
+                transport[tcp::FLAGS_AT] = flags.without(ENDS).0;
+                let mut view = TcpPacket::new_unchecked(&mut *transport);
+                seq = view.seq_number().0 as u32;
+                view.set_seq_number(TcpSeqNumber(0));
+                view.set_checksum(0);
+            }
+            GsoKind::Udp4 => {
+                let mut view = UdpPacket::new_unchecked(&mut *transport);
+                view.set_len(0);
+                view.set_checksum(0);
+            }
+        }
+        let network_sum = Sum::default().bytes(network);
+        let (source, destination) = (IpAddr::V4(header.source), IpAddr::V4(header.destination));
+        let transport_sum = checksum::pseudo_header(source, destination, header.protocol, 0).bytes(transport);
+        Some(SegmentHeaders {
+            bytes,
+            len,
+            network_at,
+            transport_at,
+            kind,
+            size: usize::from(size).max(1),
+            ident: header.ident,
+            seq,
+            flags,
+            network_sum,
+            transport_sum,
+        })
+    }
+
+    /// Bytes of all headers.
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Bytes of payload in each segment but the last.
+    pub(crate) fn size(&self) -> usize {
+        self.size
+    }
+
+    /// Writes the headers of a segment to `to`, which is as long as they are: the `number`th from 0, with so many bytes
+    /// of payload, whose sum is `payload`.
+    pub(crate) fn write(&self, number: u16, len: usize, is_last: bool, payload: Sum, to: &mut [u8]) {
+        to.copy_from_slice(&self.bytes[..self.len]);
+        let total_len = (self.len - self.network_at + len) as u16;
+        let ident = self.ident.wrapping_add(number);
+        let network = &mut to[self.network_at..];
+        put(network, ipv4::TOTAL_LEN_AT, total_len);
+        put(network, ipv4::IDENT_AT, ident);
+        put(network, ipv4::CHECKSUM_AT, self.network_sum.word(total_len).word(ident).checksum());
+
+        let segment_len = (self.len - self.transport_at + len) as u16;
+        let transport = &mut to[self.transport_at..];
+        let sum = self.transport_sum.word(segment_len).word(payload.partial());
+        match self.kind {
+            GsoKind::Tcp4 => {
+                let seq = self.seq.wrapping_add(u32::from(number).wrapping_mul(self.size as u32));
+                let (high, low) = ((seq >> 16) as u16, seq as u16);
+                put(transport, tcp::SEQ_AT, high);
+                put(transport, tcp::SEQ_AT + 2, low);
+                let flags = self.flags_of(number == 0, is_last);
+                transport[tcp::FLAGS_AT] |= flags.0;
+                let sum = sum.word(high).word(low).word(u16::from(flags.0));
+                put(transport, usize::from(tcp::CHECKSUM_AT), sum.checksum());
+            }
+            GsoKind::Udp4 => {
+                put(transport, udp::LEN_AT, segment_len);
+                let checksum = checksum::never_zero(sum.word(segment_len).checksum());
+                put(transport, usize::from(checksum::UDP_CHECKSUM_AT), checksum);
+            }
+        }
+    }
+
+    /// The bits of [`ENDS`] that a segment has: the end of the burst is the end of its last segment; CWR tells once
+    /// (RFC 3168 section 6.1.2).
+    fn flags_of(&self, is_first: bool, is_last: bool) -> tcp::Flags {
+        let mut flags = tcp::Flags::default();
+        for (bit, is_there) in
+            [(tcp::Flags::FIN, is_last), (tcp::Flags::PSH, is_last), (tcp::Flags::CWR, is_first)]
+        {
+            if is_there && self.flags.contains(bit) {
+                flags |= bit;
+            }
+        }
+        flags
     }
 }
+
+fn put(header: &mut [u8], at: usize, word: u16) {
+    header[at..at + 2].copy_from_slice(&word.to_be_bytes());
+}
+
+/// The control bits that only one end of a super-frame has.
+const ENDS: tcp::Flags = tcp::Flags(tcp::Flags::FIN.0 | tcp::Flags::PSH.0 | tcp::Flags::CWR.0);
 
 #[cfg(test)]
 mod tests {

@@ -161,8 +161,9 @@ impl Host {
     /// When something panicked inside the stack before.
     pub fn with_stack<R>(&self, look: impl FnOnce(Instant, &mut Stack) -> R) -> R {
         let mut core = self.machine.lock_or_panic();
-        let result = look(self.now(), &mut core.stack);
-        self.machine.world.settle(&self.machine, core);
+        let now = self.now();
+        let result = look(now, &mut core.stack);
+        self.machine.world.settle(&self.machine, core, now);
         result
     }
 

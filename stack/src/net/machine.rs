@@ -38,8 +38,9 @@ pub(crate) trait World: Send + Sync {
     /// The time of this world.
     fn now(&self) -> Instant;
 
-    /// A call is done: send what it made, wake whom it concerns, mind a nearer deadline. Lets the lock go.
-    fn settle(&self, machine: &Machine, core: MutexGuard<'_, Core>);
+    /// A call that began at `now` is done: send what it made, wake whom it concerns, mind a nearer deadline. Lets the
+    /// lock go.
+    fn settle(&self, machine: &Machine, core: MutexGuard<'_, Core>, now: Instant);
 
     /// The machine's next deadline may have moved. Lets the lock go.
     fn reschedule(&self, machine: &Machine, core: MutexGuard<'_, Core>);

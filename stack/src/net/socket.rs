@@ -43,8 +43,9 @@ impl Socket {
         call: impl FnOnce(Instant, &mut Stack, SocketId) -> Result<R, Errno>,
     ) -> Result<R, Errno> {
         let mut core = self.machine.lock_life(self.life)?;
-        let result = call(self.machine.now(), &mut core.stack, self.id);
-        self.machine.world.settle(&self.machine, core);
+        let now = self.machine.now();
+        let result = call(now, &mut core.stack, self.id);
+        self.machine.world.settle(&self.machine, core, now);
         result
     }
 
@@ -77,14 +78,15 @@ impl Socket {
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
-        match call(self.machine.now(), &mut core.stack, self.id) {
+        let now = self.machine.now();
+        match call(now, &mut core.stack, self.id) {
             Err(Errno::EAGAIN) => {
                 let token = *token.get_or_insert_with(|| core.waiters.token());
                 core.waiters.register(self.id, direction, token, cx.waker());
                 Poll::Pending
             }
             result => {
-                self.machine.world.settle(&self.machine, guard);
+                self.machine.world.settle(&self.machine, guard, now);
                 Poll::Ready(result)
             }
         }
@@ -96,9 +98,10 @@ impl Socket {
         call: impl FnOnce(Instant, &mut Stack, SocketId) -> Result<R, Errno>,
     ) -> Result<R, Errno> {
         let mut core = self.machine.lock_life(self.life)?;
-        let result = call(self.machine.now(), &mut core.stack, self.id);
+        let now = self.machine.now();
+        let result = call(now, &mut core.stack, self.id);
         if !matches!(result, Err(Errno::EAGAIN)) {
-            self.machine.world.settle(&self.machine, core);
+            self.machine.world.settle(&self.machine, core, now);
         }
         result
     }
@@ -146,8 +149,9 @@ impl Drop for Socket {
         // A machine that crashed or whose stack panicked has no socket to close any more.
         let Ok(mut core) = self.machine.lock_life(self.life) else { return };
         core.waiters.clear(self.id);
-        if core.stack.close(self.machine.now(), self.id).is_ok() {
-            self.machine.world.settle(&self.machine, core);
+        let now = self.machine.now();
+        if core.stack.close(now, self.id).is_ok() {
+            self.machine.world.settle(&self.machine, core, now);
         }
     }
 }

@@ -199,7 +199,7 @@ impl Sim {
         for end in [a, b] {
             if let End::Machine { machine, interface: InterfaceId(_) } = end {
                 let machine = &self.machines[machine as usize];
-                machine.world.settle(machine, machine.lock_or_panic());
+                machine.world.settle(machine, machine.lock_or_panic(), machine.now());
             }
         }
         id

@@ -106,7 +106,7 @@ impl Sim {
     fn flush(&mut self) -> bool {
         let Some(machine) = self.unsettled.take() else { return false };
         let machine = &self.machines[machine as usize];
-        self.world.settle(machine, machine.lock_or_panic());
+        self.world.settle(machine, machine.lock_or_panic(), machine.now());
         true
     }
 

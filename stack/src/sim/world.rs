@@ -334,7 +334,7 @@ impl SimWorld {
             let added = core.stack.add_interface(self.clock(), interface);
             added.unwrap_or_else(|errno| panic!("{}'s interface: {errno}", machine.name));
         }
-        self.settle(machine, core);
+        self.settle(machine, core, self.clock());
     }
 
     /// The name of a machine, for messages.
@@ -363,7 +363,7 @@ impl World for SimWorld {
         self.clock()
     }
 
-    fn settle(&self, machine: &Machine, mut core: MutexGuard<'_, Core>) {
+    fn settle(&self, machine: &Machine, mut core: MutexGuard<'_, Core>, _now: Instant) {
         let mut woken = Woken::new();
         self.pump(machine, &mut core, &mut woken);
         drop(core);

@@ -1,5 +1,6 @@
 //! What a driver calls: frames in, deadlines, frames out, and the loopback in between.
 
+use super::express::Head;
 use super::{RX_BATCH_MAX, Stack};
 use crate::frame::{DropReason, Outcome, PacketId, RxChecksum, RxFrame, TxChecksum, TxFrame};
 use crate::icmp;
@@ -19,8 +20,12 @@ impl Stack {
         }
         self.cx.counters.frames_in += 1;
         self.cx.counters.bytes_in += frame.bytes.len() as u64;
-        let outcome = self.input(interface, &frame);
-        if let Some(observer) = &mut self.observer {
+        let observed = self.observer.is_some().then(|| frame.clone());
+        let outcome = match self.express(interface, &mut frame) {
+            Some(outcome) => outcome,
+            None => self.input(interface, frame),
+        };
+        if let (Some(observer), Some(frame)) = (&mut self.observer, observed) {
             observer.received(now, interface, &frame, &outcome);
         }
         outcome
@@ -57,14 +62,27 @@ impl Stack {
         interface != InterfaceId::LOOPBACK && self.transmit(interface, frame)
     }
 
+    /// Whether [`Stack::poll_transmit`] may have a frame for this interface; false is certain.
+    pub fn wants_transmit(&self, interface: InterfaceId) -> bool {
+        !self.ip.link.is_idle(interface) || !self.ip.link.is_idle(InterfaceId::LOOPBACK)
+    }
+
     /// Hands a frame up through the layers.
-    fn input(&mut self, interface: InterfaceId, frame: &RxFrame) -> Outcome {
-        let (offset, broadcast) = match self.ip.link.input(&mut self.cx, interface, frame) {
+    fn input(&mut self, interface: InterfaceId, frame: RxFrame) -> Outcome {
+        let (offset, broadcast) = match self.ip.link.input(&mut self.cx, interface, &frame) {
             Received::Ipv4 { offset, broadcast } => (offset, broadcast),
             Received::Done(outcome) => return outcome,
         };
+        let head = Head::of(&frame.bytes, offset).filter(|_| !broadcast);
         match self.ip.input(&mut self.cx, interface, frame, offset, broadcast) {
-            Input::Deliver(packet) => self.deliver(packet),
+            Input::Deliver(packet) => {
+                let before = self.tcp.batch().len();
+                let outcome = self.deliver(packet);
+                if let (Some(head), Some(&new)) = (head, self.tcp.batch().get(before)) {
+                    self.open_lane(interface, head, new);
+                }
+                outcome
+            }
             Input::Done(outcome) => outcome,
             Input::Report { packet, error, outcome } => {
                 self.icmp.report(&mut self.cx, &mut self.ip, &packet, error);

@@ -21,6 +21,7 @@ mod configure;
 mod context;
 mod counters;
 mod drive;
+mod express;
 mod ports;
 #[cfg(test)]
 mod tests;
@@ -51,6 +52,7 @@ pub struct Stack {
     pub(crate) sockets: Sockets,
     pub(crate) observer: Option<Box<dyn crate::capture::Observer>>,
     numbers: drive::PacketNumbers,
+    express: express::Express,
 }
 
 impl Stack {
@@ -65,6 +67,7 @@ impl Stack {
             sockets: Sockets::new(config.sockets_max),
             observer: None,
             numbers: drive::PacketNumbers::new(config.machine),
+            express: express::Express::default(),
             cx,
         }
     }

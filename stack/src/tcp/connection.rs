@@ -328,6 +328,12 @@ impl Connection {
         bytes.min(limit.max(u32::from(HALF_WINDOW_MIN)))
     }
 
+    /// The peer lives.
+    pub(crate) fn heard_of_peer(&mut self, now: Instant) {
+        self.timers.last_received = now;
+        self.timers.keepalive_probes = 0;
+    }
+
     /// The earliest deadline of all.
     pub(crate) fn next_deadline(&self) -> Instant {
         let timers = &self.timers;

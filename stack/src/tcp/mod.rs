@@ -68,7 +68,9 @@ mod tests;
 pub use config::{BufferSizes, EcnMode, SynCookies, TcpConfig};
 pub use usage::TcpUsage;
 
+pub(crate) use arrives::Predicted;
 pub(crate) use demux::ConnectionId;
+pub(crate) use seq::SeqNum;
 pub(crate) use socket::TcpSocket;
 pub(crate) use time_wait::TimeWaitId;
 

@@ -99,23 +99,24 @@ impl ReceiveQueue {
 
     /// Moves bytes to `buffer`; returns how many: the one copy on the way in.
     pub(crate) fn read(&mut self, buffer: &mut [u8]) -> usize {
-        let mut count = 0;
-        while count < buffer.len() {
-            let Some(piece) = self.pieces.front_mut() else {
-                let take = self.small.len().min(buffer.len() - count);
-                buffer[count..count + take].copy_from_slice(&self.small[..take]);
-                self.small.advance(take);
-                count += take;
-                break;
-            };
+        let (mut count, mut whole) = (0, 0);
+        for piece in &mut self.pieces {
             let take = piece.len().min(buffer.len() - count);
             buffer[count..count + take].copy_from_slice(&piece[..take]);
             count += take;
-            if take == piece.len() {
-                self.pieces.pop_front();
-            } else {
+            if take < piece.len() {
                 piece.advance(take);
+                break;
             }
+            whole += 1;
+        }
+        // Behind all copies: to give a reference back waits for the copy before it.
+        self.pieces.drain(..whole);
+        if self.pieces.is_empty() {
+            let take = self.small.len().min(buffer.len() - count);
+            buffer[count..count + take].copy_from_slice(&self.small[..take]);
+            self.small.advance(take);
+            count += take;
         }
         self.readable -= count;
         if self.readable == 0 {

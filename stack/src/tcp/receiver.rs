@@ -184,6 +184,11 @@ impl Receiver {
         self.fin_reached()
     }
 
+    /// Whether nothing waits for what is missing before it: neither data nor a FIN.
+    pub(crate) fn is_in_order(&self) -> bool {
+        !self.queue.has_early() && self.early_fin.is_none()
+    }
+
     /// Consumes an early FIN when everything before it is in.
     pub(crate) fn fin_reached(&mut self) -> bool {
         if self.finished || self.early_fin != Some(self.next) {

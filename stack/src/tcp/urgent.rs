@@ -40,6 +40,11 @@ impl Connection {
         }
     }
 
+    /// Whether the peer has named an urgent byte that was not read past yet.
+    pub(crate) fn has_urgent_mark(&self) -> bool {
+        self.urgent.mark.is_some()
+    }
+
     /// Bytes that an ordinary read could bring: an urgent byte that is to be read apart doesn't count.
     pub(crate) fn readable(&self) -> usize {
         let readable = self.rcv.queue.readable();

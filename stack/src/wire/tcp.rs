@@ -165,8 +165,10 @@ impl fmt::Debug for Flags {
 pub(crate) const PROTOCOL: u8 = 6;
 /// Bytes of a header without options.
 pub(crate) const HEADER_BYTES: usize = 20;
+/// Where the sequence number is, in bytes from the header's start.
+pub(crate) const SEQ_AT: usize = 4;
 /// Where the control bits are, in bytes from the header's start.
-const FLAGS_AT: usize = 13;
+pub(crate) const FLAGS_AT: usize = 13;
 /// Where the checksum is, in bytes from the header's start.
 pub(crate) const CHECKSUM_AT: u16 = 16;
 

@@ -91,6 +91,13 @@ impl TcpOptions {
     /// leads nowhere, reading stops, and what came before it stands (RFC 9293 section 3.1, MUST-6 and MUST-7).
     pub(crate) fn parse(mut bytes: &[u8]) -> TcpOptions {
         let mut options = TcpOptions::default();
+        // RFC 7323 appendix A: the layout that nearly every segment has.
+        if let [kind::NOP, kind::NOP, kind::TIMESTAMPS, 10, value @ ..] = bytes
+            && value.len() == 8
+        {
+            options.read(kind::TIMESTAMPS, value);
+            return options;
+        }
         loop {
             bytes = match *bytes {
                 [kind::NOP, ref rest @ ..] => rest,

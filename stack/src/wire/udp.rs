@@ -61,6 +61,8 @@ impl Header {
 
 /// Bytes of the header.
 pub(crate) const HEADER_BYTES: usize = 8;
+/// Where the datagram's length is, in bytes from the header's start.
+pub(crate) const LEN_AT: usize = 4;
 /// UDP's number in the IP header.
 pub(crate) const PROTOCOL: u8 = 17;
 

@@ -7,16 +7,13 @@ use super::relay::clock;
 use super::rounds::Rounds;
 use super::stage::{CLIENT, PORT, PREFIX_LEN, SERVER};
 use super::table::{Better, Metric};
-use bytes::{Bytes, BytesMut};
-use std::collections::VecDeque;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
-use tapstack::frame::{Cause, RxFrame, TxFrame};
+use tapstack::device::{Device, MemoryOptions, memory};
+use tapstack::frame::TxFrame;
 use tapstack::socket::{Errno, RecvFlags, SendFlags, SocketId, SocketKind};
-use tapstack::stack::{
-    Cidr, Config, InterfaceConfig, InterfaceId, MacAddr, Medium, Offloads, RX_BATCH_MAX, Stack,
-};
+use tapstack::stack::{Cidr, Config, InterfaceConfig, InterfaceId, MacAddr, RX_BATCH_MAX, Stack};
 use tapstack::time::Instant;
 
 /// What a transfer in memory is measured by.
@@ -24,9 +21,6 @@ pub(super) const METRICS: &[Metric] = &[Metric { name: "goodput", unit: "Gbit/s"
 
 /// Bytes that are written and read at a time.
 pub(super) const CHUNK: usize = 64 << 10;
-
-/// Chunks of the wire that are used in turn, a few more than what lies unread.
-const CHUNKS: usize = 6;
 
 /// Connections that are opened at once, fewer than a backlog holds.
 const OPENING_MAX: usize = 64;
@@ -47,41 +41,20 @@ pub(super) fn add(rounds: &mut Rounds<'_>, settings: Settings) -> io::Result<()>
     Ok(())
 }
 
-/// Two machines of this stack and the wire between them.
+/// Two machines of this stack, and the link between them: it carries frames of the MTU with their checksums, and cuts
+/// them out of super-frames.
 pub(super) struct Pair {
-    client: Stack,
-    server: Stack,
+    client: Machine,
+    server: Machine,
+}
+
+/// A machine and its end of the link.
+struct Machine {
+    stack: Stack,
+    device: Device,
     frame: TxFrame,
-    wire: Wire,
-}
-
-/// Where frames are copied to on their way, since a wire has no references: chunks that are used in turn.
-#[derive(Default)]
-struct Wire {
-    current: BytesMut,
-    used: VecDeque<BytesMut>,
-}
-
-impl Wire {
-    fn copy(&mut self, frame: &TxFrame) -> Bytes {
-        if self.current.capacity() < frame.len() {
-            let mut fresh = BytesMut::new();
-            if self.used.len() >= CHUNKS
-                && let Some(oldest) = self.used.pop_front()
-            {
-                fresh = oldest;
-            }
-            if !fresh.try_reclaim(CHUNK) {
-                fresh = BytesMut::with_capacity(CHUNK);
-            }
-            self.used.push_back(std::mem::replace(&mut self.current, fresh));
-        }
-        self.current.extend_from_slice(frame.headers());
-        for slice in &frame.payload {
-            self.current.extend_from_slice(slice);
-        }
-        self.current.split().freeze()
-    }
+    /// The frame was made, and the link had no room for it.
+    held: bool,
 }
 
 /// A connection, as both ends see it.
@@ -93,12 +66,8 @@ pub(super) struct Ends {
 
 impl Pair {
     pub(super) fn new(seed: u64) -> io::Result<Pair> {
-        Ok(Pair {
-            client: machine(CLIENT, seed)?,
-            server: machine(SERVER, !seed)?,
-            frame: TxFrame::new(Cause::default()),
-            wire: Wire::default(),
-        })
+        let (client, server) = memory::pair(["client", "server"], MemoryOptions::segmenting());
+        Ok(Pair { client: Machine::new(CLIENT, seed, client)?, server: Machine::new(SERVER, !seed, server)? })
     }
 
     /// One stream from the client to the server; its goodput in Gbit/s, by the CPU time of this thread, which is all that
@@ -113,10 +82,10 @@ impl Pair {
             if now - start >= duration {
                 return Ok(bytes as f64 * 8.0 / (cpu::thread_seconds() - cpu) / 1e9);
             }
-            would_block(self.client.send(now, ends.client, &chunk, SendFlags::default()))?;
-            self.carry(now);
+            would_block(self.client.stack.send(now, ends.client, &chunk, SendFlags::default()))?;
+            self.carry(now)?;
             while let Some(len) =
-                would_block(self.server.recv(now, ends.server, &mut buffer, RecvFlags::default()))?
+                would_block(self.server.stack.recv(now, ends.server, &mut buffer, RecvFlags::default()))?
             {
                 bytes += len as u64;
             }
@@ -142,20 +111,21 @@ impl Pair {
         for batch in connections.chunks(OPENING_MAX) {
             let now = clock();
             for ends in batch {
-                self.client.send(now, ends.client, b"?", SendFlags::default())?;
+                self.client.stack.send(now, ends.client, b"?", SendFlags::default())?;
             }
-            self.carry(now);
+            self.carry(now)?;
             let mut byte = [0];
             for ends in batch {
-                if would_block(self.server.recv(now, ends.server, &mut byte, RecvFlags::default()))?
+                if would_block(self.server.stack.recv(now, ends.server, &mut byte, RecvFlags::default()))?
                     == Some(1)
                 {
-                    self.server.send(now, ends.server, b"!", SendFlags::default())?;
+                    self.server.stack.send(now, ends.server, b"!", SendFlags::default())?;
                 }
             }
-            self.carry(now);
+            self.carry(now)?;
             for ends in batch {
-                let got = would_block(self.client.recv(now, ends.client, &mut byte, RecvFlags::default()))?;
+                let got =
+                    would_block(self.client.stack.recv(now, ends.client, &mut byte, RecvFlags::default()))?;
                 answered += usize::from(got == Some(1) && byte == *b"!");
             }
         }
@@ -164,16 +134,16 @@ impl Pair {
 
     fn open(&mut self, port: u16, count: usize) -> io::Result<Vec<Ends>> {
         let address = SocketAddr::from((SERVER, port));
-        let listener = self.server.socket(SocketKind::Stream)?;
-        self.server.bind(listener, address)?;
-        self.server.listen(clock(), listener, 2 * OPENING_MAX)?;
+        let listener = self.server.stack.socket(SocketKind::Stream)?;
+        self.server.stack.bind(listener, address)?;
+        self.server.stack.listen(clock(), listener, 2 * OPENING_MAX)?;
         let mut all = Vec::with_capacity(count);
         while all.len() < count {
             let opening = (count - all.len()).min(OPENING_MAX);
             let mut clients = Vec::with_capacity(opening);
             for _ in 0..opening {
-                let client = self.client.socket(SocketKind::Stream)?;
-                match self.client.connect(clock(), client, address) {
+                let client = self.client.stack.socket(SocketKind::Stream)?;
+                match self.client.stack.connect(clock(), client, address) {
                     Ok(()) | Err(Errno::EINPROGRESS) => clients.push(client),
                     Err(errno) => return Err(errno.into()),
                 }
@@ -183,67 +153,86 @@ impl Pair {
             while !clients.is_empty() {
                 left = left.checked_sub(1).ok_or(io::ErrorKind::TimedOut)?;
                 let now = clock();
-                self.carry(now);
-                while let Some((server, peer)) = would_block(self.server.accept(now, listener))? {
-                    let local = |client: &SocketId| self.client.local_addr(*client).ok() == Some(peer);
+                self.carry(now)?;
+                while let Some((server, peer)) = would_block(self.server.stack.accept(now, listener))? {
+                    let local = |client: &SocketId| self.client.stack.local_addr(*client).ok() == Some(peer);
                     let at = clients.iter().position(local).ok_or(io::ErrorKind::NotFound)?;
                     all.push(Ends { client: clients.swap_remove(at), server });
                 }
             }
         }
-        self.server.close(clock(), listener)?;
+        self.server.stack.close(clock(), listener)?;
         Ok(all)
     }
 
     /// Carries frames both ways until neither machine has one.
-    fn carry(&mut self, now: Instant) {
-        let Pair { client, server, frame, wire } = self;
+    fn carry(&mut self, now: Instant) -> io::Result<()> {
         loop {
-            let there = carry(now, client, server, frame, wire);
-            let back = carry(now, server, client, frame, wire);
-            if !there && !back {
-                return;
+            let sent = self.client.send(now)? | self.server.send(now)?;
+            let received = self.client.receive(now)? | self.server.receive(now)?;
+            if !sent && !received {
+                return Ok(());
             }
         }
     }
 }
 
-/// One batch from one machine to the other; false if there was nothing.
-fn carry(now: Instant, from: &mut Stack, to: &mut Stack, frame: &mut TxFrame, wire: &mut Wire) -> bool {
-    if from.poll_timeout().is_some_and(|due| due <= now) {
-        from.handle_timeout(now);
+impl Machine {
+    fn new(address: Ipv4Addr, seed: u64, device: Device) -> io::Result<Machine> {
+        let now = clock();
+        let mut stack = Stack::new(now, Config { seed, ..Config::default() });
+        let [.., last] = address.octets();
+        stack.add_interface(
+            now,
+            InterfaceConfig {
+                name: device.name.clone(),
+                medium: device.medium,
+                mac: MacAddr([0x02, 0x74, 0, 0, 0, last]),
+                mtu: device.mtu,
+                addresses: vec![Cidr::new(address, PREFIX_LEN)],
+                offloads: device.offloads,
+            },
+        )?;
+        Ok(Machine { stack, device, frame: TxFrame::default(), held: false })
     }
-    let mut carried = 0;
-    while carried < RX_BATCH_MAX && from.poll_transmit(now, INTERFACE, frame) {
-        carried += 1;
-        let copy = wire.copy(frame);
-        frame.payload.clear();
-        to.handle_frame(now, INTERFACE, RxFrame::new(copy));
-    }
-    if carried > 0 {
-        to.end_batch(now);
-    }
-    // Whoever is ready is asked in turn anyway.
-    while from.poll_event().is_some() {}
-    carried > 0
-}
 
-fn machine(address: Ipv4Addr, seed: u64) -> io::Result<Stack> {
-    let now = clock();
-    let mut stack = Stack::new(now, Config { seed, ..Config::default() });
-    let [.., last] = address.octets();
-    stack.add_interface(
-        now,
-        InterfaceConfig {
-            name: "wire".to_owned(),
-            medium: Medium::Ethernet,
-            mac: MacAddr([0x02, 0x74, 0, 0, 0, last]),
-            mtu: 1500,
-            addresses: vec![Cidr::new(address, PREFIX_LEN)],
-            offloads: Offloads::default(),
-        },
-    )?;
-    Ok(stack)
+    /// Puts on the link what there is to send, a batch at most; false if there was nothing.
+    fn send(&mut self, now: Instant) -> io::Result<bool> {
+        if self.stack.poll_timeout().is_some_and(|due| due <= now) {
+            self.stack.handle_timeout(now);
+        }
+        let mut sent = 0;
+        while sent < RX_BATCH_MAX && (self.held || self.stack.poll_transmit(now, INTERFACE, &mut self.frame))
+        {
+            match self.device.tx.transmit(now, &self.frame) {
+                Ok(()) => self.held = false,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.held = true;
+                    break;
+                }
+                Err(error) => return Err(error),
+            }
+            sent += 1;
+        }
+        Ok(sent > 0)
+    }
+
+    /// Takes a batch from the link; false if there was nothing.
+    fn receive(&mut self, now: Instant) -> io::Result<bool> {
+        let mut received = 0;
+        while received < RX_BATCH_MAX
+            && let Some(frame) = self.device.rx.receive(now)?
+        {
+            received += 1;
+            self.stack.handle_frame(now, INTERFACE, frame);
+        }
+        if received > 0 {
+            self.stack.end_batch(now);
+        }
+        // Whoever is ready is asked in turn anyway.
+        while self.stack.poll_event().is_some() {}
+        Ok(received > 0)
+    }
 }
 
 /// None where a call would block.

@@ -32,7 +32,6 @@ pub(super) enum Drive {
 
 enum Driven {
     Loop(Machine),
-    Busy(Machine),
     Threaded(RunningMachine),
 }
 
@@ -76,7 +75,10 @@ impl OurServer {
         let machine = machine(stage.device)?;
         let driven = match drive {
             Drive::Loop => Driven::Loop(machine),
-            Drive::Busy => Driven::Busy(machine),
+            Drive::Busy => {
+                machine.set_busy_poll(Duration::MAX);
+                Driven::Loop(machine)
+            }
             Drive::Threaded => Driven::Threaded(machine.spawn()?),
         };
         Ok(OurServer { client_ns: stage.client_ns, driven, idle: Vec::new() })
@@ -84,7 +86,7 @@ impl OurServer {
 
     pub(super) fn host(&self) -> Host {
         match &self.driven {
-            Driven::Loop(machine) | Driven::Busy(machine) => machine.host(),
+            Driven::Loop(machine) => machine.host(),
             Driven::Threaded(machine) => machine.host(),
         }
     }
@@ -126,7 +128,6 @@ impl Server for OurServer {
             let serving = until(serving, finished);
             match &self.driven {
                 Driven::Loop(machine) => machine.run(serving)?,
-                Driven::Busy(machine) => run_busily(machine, serving),
                 Driven::Threaded(_) => block_on(serving),
             }
         })
@@ -218,21 +219,6 @@ async fn until(
         std::pin::Pin::new(&mut finished).poll(cx).map(|_| Ok(()))
     })
     .await
-}
-
-/// Drives a machine without ever sleeping until `future` is done.
-fn run_busily<T>(machine: &Machine, future: impl Future<Output = io::Result<T>>) -> io::Result<T> {
-    let mut future = pin!(future);
-    let flag = Arc::new(Flag(AtomicBool::new(true), std::thread::current()));
-    let waker = Waker::from(Arc::clone(&flag));
-    loop {
-        if flag.0.swap(false, Ordering::SeqCst)
-            && let Poll::Ready(result) = future.as_mut().poll(&mut Context::from_waker(&waker))
-        {
-            return result;
-        }
-        machine.turn(Some(Duration::ZERO))?;
-    }
 }
 
 /// Awaits `future` on this thread, which sleeps in between.

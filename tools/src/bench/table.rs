@@ -70,8 +70,10 @@ pub(super) struct Row {
 }
 
 impl Row {
+    /// The subject's median to the reference's; equal ones are 1, also where both are nothing.
     pub(super) fn ratio(&self) -> f64 {
-        self.subject_figures.median() / self.reference_figures.median()
+        let (subject, reference) = (self.subject_figures.median(), self.reference_figures.median());
+        if subject == reference { 1.0 } else { subject / reference }
     }
 }
 

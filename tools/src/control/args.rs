@@ -173,7 +173,7 @@ pub struct SsArgs {
 }
 
 /// Reads a time in seconds, which may have a fraction.
-fn seconds(text: &str) -> Result<std::time::Duration, String> {
+pub(crate) fn seconds(text: &str) -> Result<std::time::Duration, String> {
     match text.parse::<f64>() {
         Ok(seconds) if (0.01..=100.0).contains(&seconds) => Ok(std::time::Duration::from_secs_f64(seconds)),
         _ => Err("a time is a number of seconds from 0.01 to 100".to_owned()),

@@ -16,6 +16,7 @@ mod mail;
 mod nc;
 mod perform;
 mod protocol;
+mod rpc;
 mod server;
 mod status;
 

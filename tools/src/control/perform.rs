@@ -3,6 +3,7 @@
 use super::block_on::block_on;
 use super::mail::{self, Mail};
 use super::protocol::{ProbeAnswer, Reply, Request, RouteSpec};
+use super::rpc;
 use super::server::Served;
 use super::status::{self, Limits};
 use super::{ROWS_MAX, WAIT_MS_MAX};
@@ -46,6 +47,8 @@ pub(super) fn perform(served: &Served, request: Request) -> Reply {
         Request::Probe { to, port, ttl, timeout_ms } => {
             probe(host, SocketAddr::new(to, port), ttl, wait(timeout_ms)).map_err(|error| error.to_string())
         }
+        Request::RpcList { to, timeout_ms } => rpc::list(host, to, wait(timeout_ms)),
+        Request::RpcCall { call, timeout_ms } => rpc::call(host, &call, wait(timeout_ms)),
         Request::MailSend { to, text, priority, ttl_ms, semantics, tcp, timeout_ms } => {
             mail::send(host, Mail { to, text, priority, ttl_ms, semantics, tcp, timeout_ms })
         }

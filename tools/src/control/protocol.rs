@@ -29,6 +29,10 @@ pub(crate) enum Request {
     Probe { to: IpAddr, port: u16, ttl: u8, timeout_ms: u32 },
     /// A connection, or datagrams to a peer.
     Connect { to: SocketAddr, udp: bool, timeout_ms: u32 },
+    /// The programs that an address has registered with its rpcbind.
+    RpcList { to: IpAddr, timeout_ms: u32 },
+    /// A call of a program's procedure, as often as it says.
+    RpcCall { call: RpcSpec, timeout_ms: u32 },
     /// The first connection to a port, or datagrams of the first sender.
     Listen { port: u16, udp: bool },
     /// To send a message to a box.
@@ -85,6 +89,14 @@ pub(crate) enum Reply {
         micros: u64,
         answer: ProbeAnswer,
     },
+    RpcPrograms {
+        rows: Vec<RpcRow>,
+    },
+    /// Calls were answered: how long each took, and the last one's results in hexadecimal.
+    RpcCalled {
+        micros: Vec<u64>,
+        results: String,
+    },
     /// A netcat session is open: frames follow, in both directions.
     Open {
         local: SocketAddr,
@@ -125,6 +137,32 @@ pub(crate) struct BoxRow {
     pub(crate) accepted: u64,
     pub(crate) settled: u64,
     pub(crate) dead: u64,
+}
+
+/// A procedure to be called.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RpcSpec {
+    pub(crate) to: IpAddr,
+    /// None asks rpcbind.
+    pub(crate) port: Option<u16>,
+    pub(crate) tcp: bool,
+    pub(crate) program: u32,
+    pub(crate) version: u32,
+    pub(crate) procedure: u32,
+    /// As XDR codes them, in hexadecimal.
+    pub(crate) arguments: String,
+    pub(crate) count: u32,
+}
+
+/// A program that an address has registered.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct RpcRow {
+    pub(crate) program: u32,
+    pub(crate) version: u32,
+    pub(crate) netid: String,
+    pub(crate) address: String,
+    pub(crate) owner: String,
 }
 
 /// What a traceroute's probe met.

@@ -72,9 +72,9 @@ Examples:
   tapstack up --tap address=10.1.0.1/24 --tap address=10.2.0.1/24
   tapstack up --config machine.toml
 
-It serves echo, discard, daytime and chargen (TCP and UDP) and a web page with
-live counters, until Ctrl-C. `tapstack ping`, `nc`, `traceroute`, `arp`,
-`route` and `ss` act on it. A file for --config:
+It serves echo, discard, daytime, chargen and rpcbind (TCP and UDP) and a web
+page with live counters, until Ctrl-C. `tapstack ping`, `nc`, `traceroute`,
+`arp`, `route`, `ss` and `rpc` act on it. A file for --config:
 
   name = \"router\"
   gateway = \"10.1.0.254\"

@@ -253,6 +253,14 @@ impl<'a> Decoder<'a> {
         some(self).map(Some)
     }
 
+    /// Optional data that goes on the heap, one level deeper: for a type that holds itself.
+    pub fn take_option_box<T>(
+        &mut self,
+        some: impl FnOnce(&mut Self) -> Result<T, Error>,
+    ) -> Result<Option<Box<T>>, Error> {
+        self.take_option(|from| from.take_box(some))
+    }
+
     /// A value that goes on the heap, one level deeper: for a type that holds itself.
     pub fn take_box<T>(
         &mut self,

@@ -221,6 +221,15 @@ impl Encoder {
         }
     }
 
+    /// Optional data that is on the heap, one level deeper: for a type that holds itself.
+    pub fn put_option_box<T: ?Sized>(
+        &mut self,
+        value: Option<&T>,
+        some: impl FnOnce(&T, &mut Self) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        self.put_option(value, |value, to| to.put_box(value, some))
+    }
+
     /// A value that is on the heap, one level deeper: for a type that holds itself.
     pub fn put_box<T: ?Sized>(
         &mut self,

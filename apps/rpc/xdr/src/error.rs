@@ -74,6 +74,16 @@ impl Error {
     }
 }
 
+/// Fails with [`Error::BadEnum`]: generated code ends here where no member has a number.
+pub fn no_member<T>(name: &'static str, value: i32) -> Result<T, Error> {
+    Err(Error::BadEnum { name, value })
+}
+
+/// Fails with [`Error::BadUnion`]: generated code ends here where no arm has a discriminant.
+pub fn no_arm<T>(name: &'static str, value: i32) -> Result<T, Error> {
+    Err(Error::BadUnion { name, value })
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -69,7 +69,7 @@ mod values;
 pub use bytes::{Bytes, BytesMut};
 pub use decode::{Decode, Decoder};
 pub use encode::{Encode, EncodeWith, Encoder};
-pub use error::Error;
+pub use error::{Error, no_arm, no_member};
 
 /// Bytes of a unit: every coding is a multiple of it (RFC 4506 section 3).
 pub const UNIT: usize = 4;

@@ -11,7 +11,7 @@ use crate::time::{Duration, Instant};
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll, Waker};
 
 /// A socket whose calls may block. All clones of a stream, listener or UDP socket share one.
@@ -19,6 +19,7 @@ use std::task::{Context, Poll, Waker};
 pub(super) struct BlockingSocket {
     pub(super) socket: Socket,
     nonblocking: AtomicBool,
+    busy_poll_ns: AtomicU64,
 }
 
 impl BlockingSocket {
@@ -29,7 +30,7 @@ impl BlockingSocket {
     }
 
     pub(super) fn new(socket: Socket) -> BlockingSocket {
-        BlockingSocket { socket, nonblocking: AtomicBool::new(false) }
+        BlockingSocket { socket, nonblocking: AtomicBool::new(false), busy_poll_ns: AtomicU64::new(0) }
     }
 
     pub(super) fn host(&self) -> Host {
@@ -38,6 +39,16 @@ impl BlockingSocket {
 
     pub(super) fn set_nonblocking(&self, nonblocking: bool) {
         self.nonblocking.store(nonblocking, Ordering::Relaxed);
+    }
+
+    /// `SO_BUSY_POLL`: how long a call looks for what it waits for before it sleeps.
+    pub(super) fn set_busy_poll(&self, duration: Duration) {
+        let nanos = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
+        self.busy_poll_ns.store(nanos, Ordering::Relaxed);
+    }
+
+    pub(super) fn busy_poll(&self) -> Duration {
+        Duration::from_nanos(self.busy_poll_ns.load(Ordering::Relaxed))
     }
 
     pub(super) fn is_nonblocking(&self) -> bool {
@@ -82,7 +93,7 @@ impl BlockingSocket {
     ) -> io::Result<R> {
         let machine = self.machine();
         let drive = machine.world.drive()?;
-        let waiter = Arc::new(Waiter::new(machine));
+        let waiter = Arc::new(Waiter::new(machine, self.busy_poll()));
         let waker = Waker::from(Arc::clone(&waiter));
         let (mut token, mut registered) = (None, false);
         let result = loop {

@@ -103,6 +103,17 @@ impl UdpSocket {
         self.inner.set_timeout(SocketOption::SendTimeout, timeout)
     }
 
+    /// Has calls that block look for this long whether they can go on, before they sleep (`SO_BUSY_POLL`): it saves
+    /// the wake-up and costs a core meanwhile. Zero, the default, sleeps at once. All clones share it.
+    pub fn set_busy_poll(&self, duration: Duration) {
+        self.inner.set_busy_poll(duration);
+    }
+
+    /// How long calls look before they sleep.
+    pub fn busy_poll(&self) -> Duration {
+        self.inner.busy_poll()
+    }
+
     /// The read time-out.
     pub fn read_timeout(&self) -> io::Result<Option<Duration>> {
         self.inner.timeout(OptionName::ReceiveTimeout)

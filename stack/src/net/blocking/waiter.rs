@@ -14,18 +14,25 @@ pub(crate) struct Waiter {
     woken: AtomicBool,
     told: AtomicBool,
     drives: AtomicBool,
+    spin: Duration,
 }
 
 impl Waiter {
-    /// For the calling thread.
-    pub(super) fn new(machine: &Arc<Machine>) -> Waiter {
+    /// For the calling thread, which looks again and again for as long as `spin` before it sleeps.
+    pub(super) fn new(machine: &Arc<Machine>, spin: Duration) -> Waiter {
         Waiter {
             thread: std::thread::current(),
             machine: Arc::clone(machine),
             woken: AtomicBool::new(false),
             told: AtomicBool::new(false),
             drives: AtomicBool::new(false),
+            spin,
         }
+    }
+
+    /// How long its thread wants the devices asked before it sleeps (`SO_BUSY_POLL`).
+    pub(crate) fn spin(&self) -> Duration {
+        self.spin
     }
 
     /// Whether what it waits for may have happened.
@@ -56,10 +63,28 @@ impl Waiter {
 
     /// Sleeps until it is woken or told, for `timeout` at most; or for no reason at all.
     pub(crate) fn park(&self, timeout: Option<Duration>) {
+        if !self.spin.is_zero() && self.look_for(timeout.map_or(self.spin, |timeout| timeout.min(self.spin)))
+        {
+            return;
+        }
         match timeout {
             Some(timeout) => std::thread::park_timeout(timeout),
             None => std::thread::park(),
         }
+    }
+}
+
+impl Waiter {
+    /// Looks for `duration` whether it is woken or told; true when it is.
+    fn look_for(&self, duration: Duration) -> bool {
+        let end = self.machine.now() + duration;
+        while self.machine.now() < end {
+            if self.is_woken() || self.told.load(Ordering::SeqCst) {
+                return true;
+            }
+            std::hint::spin_loop();
+        }
+        false
     }
 }
 

@@ -62,14 +62,18 @@ impl Port {
     pub(super) fn drain<'a>(
         &self,
         machine: &'a Machine,
+        now: Instant,
         core: &mut Option<MutexGuard<'a, Core>>,
         woken: &mut Woken,
     ) -> io::Result<()> {
+        if core.as_ref().is_some_and(|core| !core.stack.wants_transmit(self.interface)) {
+            return Ok(());
+        }
         self.marked.store(true, Ordering::SeqCst);
         while self.marked.load(Ordering::SeqCst) {
             let Some(mut sender) = self.try_lock() else { return Ok(()) };
             self.marked.store(false, Ordering::SeqCst);
-            let sent = sender.send_all(self.interface, machine, core, woken);
+            let sent = sender.send_all(self.interface, machine, now, core, woken);
             self.note_deadline(&sender);
             sent?;
         }
@@ -114,11 +118,15 @@ impl Sender {
         &mut self,
         interface: InterfaceId,
         machine: &'a Machine,
+        now: Instant,
         core: &mut Option<MutexGuard<'a, Core>>,
         woken: &mut Woken,
     ) -> io::Result<()> {
+        // Good for as long as the lock is held that it was read under.
+        let mut now = Some(now);
         if self.written < self.pulled {
             drop(core.take());
+            now = None;
             if !self.write(machine.now())? {
                 return Ok(());
             }
@@ -127,7 +135,7 @@ impl Sender {
             let Some(mut guard) = core.take().or_else(|| machine.lock()).filter(|core| core.up) else {
                 return Ok(());
             };
-            let now = machine.now();
+            let now = now.take().unwrap_or_else(|| machine.now());
             self.pull(now, interface, &mut guard, woken);
             if self.pulled == 0 {
                 *core = Some(guard);

@@ -88,7 +88,7 @@ impl Seat {
     /// Takes in what waits at the devices, if nobody drives. Doesn't wait.
     pub(super) fn glance(&self, turns: Turns<'_>) -> io::Result<()> {
         let Some(mut driver) = self.try_sit() else { return Ok(()) };
-        let turned = turns.turn(&mut driver, Some(Duration::ZERO), &|| true);
+        let turned = turns.turn(&mut driver, Some(Duration::ZERO), &mut || true);
         drop(driver);
         self.pass_on();
         turned
@@ -102,16 +102,18 @@ impl Seat {
         waiter: &Waiter,
         until: Option<Instant>,
     ) -> io::Result<()> {
-        let enough = || waiter.is_woken() || self.owned.load(Ordering::SeqCst);
+        let mut enough = || waiter.is_woken() || self.owned.load(Ordering::SeqCst);
         waiter.drives(true);
+        driver.spin = waiter.spin();
         let mut result = Ok(());
         while result.is_ok() && !enough() {
             let left = until.map(|until| until - turns.machine.now());
             if left.is_some_and(|left| left.is_zero()) {
                 break;
             }
-            result = turns.turn(driver, left, &enough);
+            result = turns.turn(driver, left, &mut enough);
         }
+        driver.spin = Duration::ZERO;
         waiter.drives(false);
         result
     }

@@ -26,9 +26,13 @@ pub(super) struct Shared {
     pub(super) descriptor: OwnedFd,
     /// Seeded randomness; none draws from the operating system.
     pub(super) rng: Option<Mutex<fastrand::Rng>>,
-    /// What ended the machine.
+    /// Something ended the machine.
+    pub(super) failed: AtomicBool,
+    /// What that was.
     pub(super) failure: Mutex<Option<(io::ErrorKind, String)>>,
     pub(super) stop: AtomicBool,
+    /// How long the devices are asked before the loop sleeps, in nanoseconds.
+    pub(super) busy_poll_ns: AtomicU64,
     /// The folder that stands for the machine's disk, if the program gave one.
     pub(super) disk: Mutex<Option<Arc<Folder>>>,
 }
@@ -38,11 +42,14 @@ pub(super) struct Bell {
     pub(super) alarm: Alarm,
     /// Until when the loop sleeps, in nanoseconds; 0 while it is awake.
     pub(super) sleeping_until: AtomicU64,
+    /// It doesn't really sleep, but looks at `sleeping_until` again and again.
+    pub(super) spinning: AtomicBool,
 }
 
 impl Bell {
     pub(super) fn ring(&self) {
         if self.sleeping_until.swap(0, Ordering::SeqCst) != 0
+            && !self.spinning.load(Ordering::SeqCst)
             && let Err(error) = self.alarm.wake()
         {
             log::error!("the run loop can't be woken: {error}");
@@ -58,6 +65,16 @@ impl Bell {
 }
 
 impl Shared {
+    pub(super) fn set_busy_poll(&self, duration: Duration) {
+        let nanos = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
+        self.busy_poll_ns.store(nanos, Ordering::Relaxed);
+        self.bell.ring();
+    }
+
+    pub(super) fn busy_poll(&self) -> Duration {
+        Duration::from_nanos(self.busy_poll_ns.load(Ordering::Relaxed))
+    }
+
     /// The driver, for a loop that is to have it for itself. Errors: `ResourceBusy`; what ended the machine.
     pub(super) fn take_driver(&self) -> io::Result<Seated<'_>> {
         self.check()?;
@@ -103,6 +120,7 @@ impl Shared {
     /// Notes that a device failed: the machine is down from now on, and those who wait are told.
     pub(super) fn fail(&self, machine: &machine::Machine, error: io::Error) -> io::Error {
         lock(&self.failure).get_or_insert_with(|| (error.kind(), error.to_string()));
+        self.failed.store(true, Ordering::SeqCst);
         let mut woken = Woken::new();
         if let Some(mut core) = machine.lock() {
             core.take_down(None, &mut woken);
@@ -114,6 +132,9 @@ impl Shared {
 
     /// Errors: what ended the machine, if something has.
     pub(super) fn check(&self) -> io::Result<()> {
+        if !self.failed.load(Ordering::SeqCst) {
+            return Ok(());
+        }
         match &*lock(&self.failure) {
             None => Ok(()),
             Some((kind, text)) => Err(io::Error::new(*kind, text.clone())),
@@ -126,16 +147,16 @@ impl World for Shared {
         clock()
     }
 
-    fn settle(&self, machine: &machine::Machine, mut core: MutexGuard<'_, Core>) {
+    fn settle(&self, machine: &machine::Machine, mut core: MutexGuard<'_, Core>, now: Instant) {
         if !core.up {
             return;
         }
         let mut woken = Woken::new();
-        core.handle_deadlines(clock(), &mut woken);
+        core.handle_deadlines(now, &mut woken);
         core.take_events(&mut woken);
         let mut held = Some(core);
         for port in &self.ports {
-            if let Err(error) = port.drain(machine, &mut held, &mut woken) {
+            if let Err(error) = port.drain(machine, now, &mut held, &mut woken) {
                 drop(held.take());
                 self.fail(machine, error);
                 break;
@@ -230,7 +251,7 @@ fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// What is sent between two looks at the devices: that much fits into any recent core's own cache.
-const BURST_BYTES_MAX: u64 = 256 << 10;
+const BURST_BYTES_MAX: u64 = 128 << 10;
 
 /// Shorter sleeps than this are not rounded up to milliseconds.
 const PRECISE_BELOW: Duration = Duration::from_millis(20);

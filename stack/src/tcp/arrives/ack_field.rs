@@ -97,21 +97,31 @@ fn process(env: &mut Env<'_>, conn: &mut Connection, segment: &Segment, window_c
     if let Some(arrived) = out.mtu_probe {
         conn.probing.on_fate(arrived);
     }
-    // What was written with MSG_MORE waits for more until an ACK comes: then Nagle's rule decides about it, as in Linux.
-    conn.snd.more = false;
     if out.progress {
         conn.flags.confirmed = true;
     }
-    // Any ACK answers a probe.
-    conn.timers.probes = 0;
+    any_ack(conn);
     if conn.snd.wnd > 0 {
-        conn.timers.probing_since = Instant::FAR_FUTURE;
-        conn.timers.persist = Instant::FAR_FUTURE;
-        conn.timers.persist_backoff = 0;
+        window_is_open(conn);
     } else if conn.timers.persist != Instant::FAR_FUTURE {
         // The peer lives and its window is closed still: the next probe's time runs from its answer.
         conn.timers.persist = now + conn.persist_interval(env.config);
     }
+}
+
+/// What every ACK does.
+pub(super) fn any_ack(conn: &mut Connection) {
+    // What was written with MSG_MORE waits for more until an ACK comes: then Nagle's rule decides about it, as in Linux.
+    conn.snd.more = false;
+    // Any ACK answers a probe.
+    conn.timers.probes = 0;
+}
+
+/// The peer takes data: nothing is probed any more.
+pub(super) fn window_is_open(conn: &mut Connection) {
+    conn.timers.probing_since = Instant::FAR_FUTURE;
+    conn.timers.persist = Instant::FAR_FUTURE;
+    conn.timers.persist_backoff = 0;
 }
 
 /// "If (SND.WL1 < SEG.SEQ or (SND.WL1 = SEG.SEQ and SND.WL2 =< SEG.ACK)), set SND.WND": whether it changed.

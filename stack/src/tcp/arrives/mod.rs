@@ -14,13 +14,17 @@
 //! | LISTEN | 3.10.7.2 | `listen.rs` |
 //! | SYN-SENT | 3.10.7.3 | `syn_sent.rs` |
 //! | all others | 3.10.7.4 | `otherwise.rs`, with its fifth check (the ACK field) in `ack_field.rs` |
+//! | ESTABLISHED, nothing but the next data | 3.10.7.4, header prediction | `predicted.rs` |
 //! | TIME-WAIT without its connection | 3.10.7.4 | `../time_wait.rs` |
 
 pub(super) mod ack_field;
 pub(super) mod closed;
 pub(super) mod listen;
 pub(super) mod otherwise;
+mod predicted;
 pub(super) mod syn_sent;
+
+pub(crate) use predicted::Predicted;
 
 use super::config::TcpConfig;
 use super::limits::ChallengeLimit;

@@ -6,7 +6,9 @@ use crate::socket::{Errno, SocketId, TcpState};
 use crate::tcp::connection::{Connection, INVALID_ANSWER_INTERVAL, Owner};
 use crate::tcp::receive_queue::Inserted;
 use crate::tcp::segment::Segment;
-use crate::time::Duration;
+use crate::tcp::seq::SeqNum;
+use crate::time::{Duration, Instant};
+use crate::wire::tcp_options::Timestamps;
 
 pub(crate) fn arrives(env: &mut Env<'_>, conn: &mut Connection, segment: Segment) -> Verdict {
     // First, check the sequence number, and before that the timestamp (RFC 7323 section 5.3).
@@ -29,8 +31,7 @@ pub(crate) fn arrives(env: &mut Env<'_>, conn: &mut Connection, segment: Segment
     if !segment.flags.ack() {
         return env.drop(DropReason::TcpNoAck);
     }
-    conn.timers.last_received = env.cx.now;
-    conn.timers.keepalive_probes = 0;
+    conn.heard_of_peer(env.cx.now);
     if conn.state == TcpState::SynReceived
         && let Some(verdict) = ack_field::complete_handshake(env, conn, &segment)
     {
@@ -39,7 +40,7 @@ pub(crate) fn arrives(env: &mut Env<'_>, conn: &mut Connection, segment: Segment
     if let Some(verdict) = ack_field::check(env, conn, &segment) {
         return verdict;
     }
-    update_recent(env, conn, &segment);
+    update_recent(env.cx.now, conn, segment.seq, segment.options.timestamps);
     ecn(conn, &segment);
     if segment.payload.is_empty() && !segment.flags.fin() && !segment.flags.urg() {
         return delivered(conn).into();
@@ -225,12 +226,17 @@ fn check_sequence(env: &mut Env<'_>, conn: &mut Connection, segment: &Segment) -
 
 /// TS.Recent: RFC 7323 section 4.3, (2): a segment that is acceptable, not older, and spans the last ACK sent. Only behind
 /// the check of the ACK field: who has guessed a sequence number alone could else make PAWS refuse the peer.
-fn update_recent(env: &mut Env<'_>, conn: &mut Connection, segment: &Segment) {
-    if let Some(timestamps) = segment.options.timestamps.filter(|_| conn.timestamps.enabled)
-        && segment.seq.at_or_before(conn.rcv.window_update)
+pub(super) fn update_recent(
+    now: Instant,
+    conn: &mut Connection,
+    seq: SeqNum,
+    timestamps: Option<Timestamps>,
+) {
+    if let Some(timestamps) = timestamps.filter(|_| conn.timestamps.enabled)
+        && seq.at_or_before(conn.rcv.window_update)
     {
         conn.timestamps.recent = timestamps.value;
-        conn.timestamps.recent_at = env.cx.now;
+        conn.timestamps.recent_at = now;
     }
 }
 
@@ -266,7 +272,7 @@ fn syn_in_window(env: &mut Env<'_>, conn: &mut Connection, segment: &Segment) ->
         if segment.ack == conn.snd.iss + 1 {
             conn.set_window(segment.seq, segment.ack, u32::from(segment.window));
             conn.establish(env.cx, env.config, segment);
-            update_recent(env, conn, segment);
+            update_recent(env.cx.now, conn, segment.seq, segment.options.timestamps);
             conn.ack.at_once(AckWhy::Handshake);
             conn.flags.wake = true;
             return Outcome::Handshake.into();
@@ -297,7 +303,7 @@ fn answer_invalid(env: &mut Env<'_>, conn: &mut Connection, why: AckWhy) {
 }
 
 /// D-SACK (RFC 2883): reports what came again, in the next ACK.
-fn report_duplicate(env: &Env<'_>, conn: &mut Connection, segment: &Segment, end: crate::tcp::seq::SeqNum) {
+fn report_duplicate(env: &Env<'_>, conn: &mut Connection, segment: &Segment, end: SeqNum) {
     if env.config.dsack && conn.handshake.sack && segment.seq != end {
         conn.rcv.report_duplicate(segment.seq, end);
     }

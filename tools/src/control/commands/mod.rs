@@ -2,6 +2,7 @@
 
 mod nc;
 mod ping;
+mod rpc;
 mod tables;
 mod traceroute;
 
@@ -22,6 +23,7 @@ pub(crate) fn run(ui: &Ui, command: &Command) -> Option<Result<(), Failure>> {
         Command::Arp(args) => find(&args.which).and_then(|machine| tables::arp(ui, &machine, args)),
         Command::Route(args) => tables::route(ui, args),
         Command::Ss(args) => find(&args.which).and_then(|machine| tables::ss(ui, &machine, args)),
+        Command::Rpc(args) => return rpc::run(ui, &args.what),
         _ => return None,
     })
 }

@@ -1,4 +1,5 @@
-//! The small services of old: echo (RFC 862), discard (863), chargen (864) and daytime (867), over TCP and UDP.
+//! The small services of old: echo (RFC 862), discard (863), chargen (864) and daytime (867), over TCP and UDP; and
+//! rpcbind (1833), for `rpcinfo` to have something to ask.
 //!
 //! They are for trying a network out, and are made so that nobody can be harmed with them: see `udp` for datagrams
 //! with forged senders, and the limits here for connections.
@@ -10,6 +11,7 @@ use super::plan::Plan;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::{SystemTime, UNIX_EPOCH};
 use tapstack::net::Host;
+use tapstack_rpc::bind::{self, Registry};
 
 /// One of the services.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +51,10 @@ pub(super) fn start(host: &Host, plan: &Plan) -> Result<(), String> {
             host.spawn(udp::serve(host.clone(), socket, service));
         }
     }
+    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    let at_zero = since_1970.saturating_sub(host.now().as_millis() / 1000);
+    let rpcbind = bind::serve(host, &Registry::default(), Some(at_zero));
+    rpcbind.map_err(|error| format!("port {} can't be served: {error}", bind::PORT))?;
     Ok(())
 }
 

@@ -1,0 +1,70 @@
+//! `tapstack rpc semantics`: the experiment of the RPC app, as a table. What acts on machines is with `control`.
+
+pub mod args;
+
+use crate::Failure;
+use crate::demo::open_capture;
+use crate::ui::{self, Ui};
+use args::{RpcArgs, RpcCommand, SemanticsArgs};
+use std::io::Write as _;
+use tapstack::capture::{Capture, CaptureOptions};
+use tapstack_rpc::experiment::{self, AMOUNT, Fault, Trial};
+
+/// Runs what needs no machine.
+pub(crate) fn run(ui: &Ui, args: &RpcArgs) -> Result<(), Failure> {
+    match &args.what {
+        RpcCommand::Semantics(args) => semantics(ui, args),
+        #[cfg(target_os = "linux")]
+        _ => Ok(()),
+    }
+}
+
+fn semantics(ui: &Ui, args: &SemanticsArgs) -> Result<(), Failure> {
+    let capture = match args.capture.as_deref() {
+        None => None,
+        Some(path) => {
+            let file = open_capture(path);
+            let failed = |error| Failure::Misused(format!("{}: {}", path.display(), ui::reason(&error)));
+            Some((path, file.map_err(failed)?))
+        }
+    };
+    let frames = capture.as_ref().map(|_| Capture::new(CaptureOptions::default()));
+    let trials = experiment::run(args.seed, frames.as_ref())
+        .map_err(|error| Failure::Failed(format!("the experiment: {}", ui::reason(&error))))?;
+    ui.heading(&format!("One deposit of {AMOUNT} into an empty account, and what goes wrong"));
+    experiment::table(&trials).lines().for_each(|line| ui.line(line));
+    ui.line("");
+    ui.line("Each cell: what is in the account afterwards, what the caller was told, how often it ran.");
+    for trial in trials.iter().filter(|trial| trial.fault != Fault::None) {
+        if let Some(line) = remark(trial) {
+            ui.line(line);
+        }
+    }
+    if let (Some((path, mut file)), Some(frames)) = (capture, frames) {
+        file.write_all(&frames.take())
+            .map_err(|error| Failure::Failed(format!("{}: {}", path.display(), ui::reason(&error))))?;
+        ui.line(format!("every frame is in {}, to be read by", path.display()));
+        ui.line(format!("  wireshark -o rpc.dissect_unknown_programs:TRUE {}", path.display()));
+    }
+    let wrong = trials.iter().filter(|trial| !holds(trial)).count();
+    ui.last_line(format!("{} trials, {wrong} broke what their semantics promise", trials.len()));
+    if wrong == 0 { Ok(()) } else { Err(Failure::Failed(String::new())) }
+}
+
+/// What the table doesn't say: why a caller was told of an error.
+fn remark(trial: &Trial) -> Option<String> {
+    let error = trial.told.as_ref().err()?;
+    Some(format!("  {}, {}: {error}", trial.semantics, trial.fault.name()))
+}
+
+/// Whether a trial came out as its semantics promise.
+fn holds(trial: &Trial) -> bool {
+    use tapstack_rpc::Semantics::{AtLeastOnce, AtMostOnce, ExactlyOnce, Maybe};
+    let (told, executions) = (trial.told.is_ok(), trial.executions());
+    match trial.semantics {
+        Maybe => !told || executions >= 1,
+        AtLeastOnce => told && executions >= 1,
+        AtMostOnce => executions == i64::from(told) || !told && executions <= 1,
+        ExactlyOnce => told && executions == 1,
+    }
+}
