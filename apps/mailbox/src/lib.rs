@@ -98,4 +98,4 @@ pub use office::{
     LOG_BYTES_MAX, Office, OfficeOptions,
 };
 pub use server::Counters;
-pub use store::BOXES_MAX;
+pub use store::{BOXES_MAX, STORE_BYTES_MAX};

@@ -3,7 +3,7 @@
 //! One task sends: it draws the conclusions of all that came since the last time, and so one acknowledgement stands for
 //! many messages. One task writes the log: while the disk is at one group, the next one gathers.
 
-use crate::bell::{Bell, either, now};
+use crate::bell::{Bell, either, now, yield_now};
 use crate::client::{Carry, Client};
 use crate::message::{BoxOptions, Refusal};
 use crate::server::{Counters, Peer, Server};
@@ -22,7 +22,7 @@ use tapstack::time::Duration;
 pub const CONNECTIONS_MAX: usize = 1_024;
 /// Bytes that may wait for a connection that doesn't take them, before it is ended.
 pub const CONNECTION_QUEUE_BYTES_MAX: usize = 4 << 20;
-/// How long a connection may stand still.
+/// How long a connection may stand still, or take for a record.
 pub const CONNECTION_IDLE_MAX: Duration = Duration::from_secs(120);
 /// Bytes of a log at most, when it is read.
 pub const LOG_BYTES_MAX: usize = 1 << 30;
@@ -144,6 +144,7 @@ impl Office {
     pub fn client(&self) -> Client {
         let number = {
             let mut state = self.inner.lock();
+            state.locals.retain(|_, client| client.strong_count() > 0);
             state.next_peer += 1;
             state.next_peer
         };
@@ -222,6 +223,8 @@ impl Inner {
                 let Some((peer, header, record)) = next else { break };
                 self.send(udp, peer, header, record).await;
             }
+            // What is due already still lets other tasks have their turn.
+            yield_now().await;
             match deadline {
                 Some(at) => either(self.pump.wait(), self.host.sleep_until(at)).await,
                 None => self.pump.wait().await,
@@ -299,8 +302,11 @@ impl Inner {
 
     async fn read(&self, stream: &TcpStream, number: u64) -> io::Result<()> {
         let (mut unmarker, mut chunk) = (Unmarker::default(), vec![0; READ_BYTES]);
+        let mut until = self.host.now() + CONNECTION_IDLE_MAX;
         loop {
-            let read = self.host.timeout(CONNECTION_IDLE_MAX, stream.read(&mut chunk)).await;
+            // Only a whole record prolongs it: drops of bytes do not.
+            let left = until.since(self.host.now());
+            let read = self.host.timeout(left, stream.read(&mut chunk)).await;
             let len = read.inspect_err(|_| self.lock().counts.idle += 1)??;
             if len == 0 {
                 return Ok(());
@@ -308,9 +314,10 @@ impl Inner {
             unmarker.push(chunk.get(..len).unwrap_or_default());
             let mut is_good = true;
             while is_good {
-                match unmarker.next() {
+                match unmarker.next_record() {
                     Ok(None) => break,
                     Ok(Some(record)) => {
+                        until = self.host.now() + CONNECTION_IDLE_MAX;
                         let mut state = self.lock();
                         is_good = state.server.handle(self.host.now(), Peer::Tcp(number), &record);
                     }
@@ -422,7 +429,13 @@ impl Log {
         }
         file.sync().await?;
         let len = file.len()?;
-        Ok(Log { disk, file, len, len_compact: len })
+        let mut log = Log { disk, file, len, len_compact: len };
+        // Who crashes often shouldn't have to read the same history each time.
+        let snapshot = server.snapshot(host.now());
+        if log.len > REWRITE_BYTES_MIN && log.len > snapshot.len() as u64 * 2 {
+            log.replace(&snapshot).await?;
+        }
+        Ok(log)
     }
 
     /// Whether more of it is history than state.
@@ -451,5 +464,7 @@ impl Log {
     }
 }
 
+/// A log that is shorter is as it is when it has been read.
+const REWRITE_BYTES_MIN: u64 = 64 << 10;
 const ACCEPT_AGAIN_AFTER: Duration = Duration::from_millis(100);
 const READ_BYTES: usize = 64 << 10;

@@ -1,4 +1,5 @@
 //! Boxes as programs use them, in a simulated world: over UDP, over TCP and within one machine.
+#![allow(clippy::unwrap_used)]
 
 use std::net::SocketAddr;
 use tapstack::net::Host;
@@ -286,7 +287,8 @@ fn a_slow_readers_letter_goes_to_another() {
         assert_eq!((again.id, again.deliveries), (letter.id, 2));
         other.ack(&again);
         slow.ack(&letter);
-        (slow.flush().await, other.flush().await);
+        slow.flush().await;
+        other.flush().await;
         assert_eq!(slow.recv_timeout(ms(3_000)).await.unwrap(), None);
     });
 }

@@ -1,4 +1,5 @@
 //! Connections over mailboxes, with losses below.
+#![allow(clippy::unwrap_used)]
 
 use std::net::SocketAddr;
 use tapstack::sim::{Sim, Wire};

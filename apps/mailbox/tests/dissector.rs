@@ -75,7 +75,8 @@ fn every_kind_of_record_is_known(file: &Path, transport: Transport) {
 }
 
 fn nothing_is_malformed(file: &Path) {
-    let wrong = tshark(file, &["-Y", "_ws.malformed || tapmail.bad || _ws.lua.error"]);
+    // Each segment is in the capture twice, from both its ends, and tshark's TCP stumbles over the second now and then.
+    let wrong = tshark(file, &["-Y", "(tapmail && _ws.malformed) || tapmail.bad || _ws.lua.error"]);
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 

@@ -2,6 +2,7 @@
 //!
 //! `TAPSTACK_MESSAGES=1000000 cargo test --release -p tapstack-mailbox --test semantics` sends a million messages for
 //! each.
+#![allow(clippy::unwrap_used)]
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::{Path, PathBuf};
@@ -127,20 +128,4 @@ fn the_same_seed_gives_the_same_outcome() {
         ..Trial::new(number("TAPSTACK_SEED", 7), Semantics::AtLeastOnce, true)
     };
     assert_eq!(run(&trial, None), run(&trial, None));
-}
-
-#[test]
-fn storm() {
-    let trial = Trial {
-        messages: 2000,
-        readers: 2,
-        wire: rough(),
-        burst: 16,
-        pause: ms(5),
-        up: Some(ms(60)),
-        down: ms(45),
-        ..Trial::new(1, Semantics::EffectivelyOnce, true)
-    };
-    println!("STORM {:?}", run(&trial, None));
-    println!("{}", capture(&trial).display());
 }

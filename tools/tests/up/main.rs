@@ -1,6 +1,8 @@
 //! `tapstack up` as a user has it: kernels, programs and a browser beside it, and the commands that act on it.
 
 #[cfg(target_os = "linux")]
+mod boxes;
+#[cfg(target_os = "linux")]
 mod commands;
 #[cfg(target_os = "linux")]
 mod ends;
@@ -34,6 +36,7 @@ fn main() {
         ("ends_clean_on_ctrl_c", &[], ends::ctrl_c),
         ("mends_what_a_kill_left", &["ip"], ends::kill),
         ("refuses_a_second_of_its_name_and_overlaps", &[], ends::refusals),
+        ("boxes_survive_a_kill", &["ip"], boxes::survive_a_kill),
         ("routes_between_kernels", &["traceroute"], router::between_kernels),
     ];
     let tests = tests.into_iter().map(|(name, programs, body)| {

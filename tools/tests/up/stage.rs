@@ -74,8 +74,16 @@ pub(crate) struct Up {
 impl Up {
     /// Starts one, and waits until it says that it is up.
     pub(crate) fn start(folder: &Path, arguments: &[&str]) -> Result<Up, Failed> {
-        let mut child =
-            command(folder, &["up"]).args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+        Up::start_as(folder, &["up"], arguments)
+    }
+
+    /// The same by another subcommand.
+    pub(crate) fn start_as(folder: &Path, subcommand: &[&str], arguments: &[&str]) -> Result<Up, Failed> {
+        let mut child = command(folder, subcommand)
+            .args(arguments)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()?;
         let mut stdout = BufReader::new(child.stdout.take().ok_or("no standard output")?);
         let mut said = String::new();
         while !said.ends_with("Ctrl-C ends it.\n") {

@@ -389,7 +389,7 @@ impl Engine {
         let patience = self.asks.values().filter(|asked| asked.answer.is_none());
         let patience = patience.map(|asked| asked.asked_at + ASK_PATIENCE).min();
         let give_up = self.senders.values().filter(|_| !matches!(self.state, State::Up { .. }));
-        let give_up = give_up.filter_map(|sender| sender.outbox.deadline(&self.rtt)).min();
+        let give_up = give_up.filter_map(|sender| sender.outbox.gives_up_at()).min();
         let again = match self.state {
             State::Down => None,
             State::Hello { sent_at, tries, .. } => {

@@ -5,7 +5,7 @@ use super::inbox::Inbox;
 use super::outbox::Outbox;
 use super::{AskError, Mode, ReaderOptions, SenderOptions, Transport};
 use crate::BoxName;
-use crate::bell::{Bell, either};
+use crate::bell::{Bell, either, yield_now};
 use crate::wire::{Answer, Ask, Header, RECORD_BYTES_MAX, Record, Unmarker, encode, encode_marked};
 use bytes::BytesMut;
 use std::fmt;
@@ -176,6 +176,8 @@ impl Inner {
     /// Sleeps until there may be something to send.
     async fn idle(&self) {
         let deadline = self.lock().poll_timeout();
+        // What is due already still lets other tasks have their turn.
+        yield_now().await;
         match deadline {
             Some(at) => either(self.bell.wait(), self.host.sleep_until(at)).await,
             None => self.bell.wait().await,
@@ -301,7 +303,7 @@ impl Inner {
             unmarker.push(chunk.get(..len).unwrap_or_default());
             let now = self.host.now();
             loop {
-                let Some(record) = unmarker.next().map_err(io::Error::other)? else { break };
+                let Some(record) = unmarker.next_record().map_err(io::Error::other)? else { break };
                 if !self.lock().handle(now, &record) {
                     return Err(io::ErrorKind::InvalidData.into());
                 }

@@ -322,9 +322,14 @@ impl Outbox {
         rtt.rto(self.probes).min(PROBE_MAX)
     }
 
+    /// When it gives up, if nothing is heard.
+    pub(super) fn gives_up_at(&self) -> Option<Instant> {
+        self.stuck_since.map(|since| since + self.options.give_up_after)
+    }
+
     /// When [`Outbox::handle_timeout`] or [`Outbox::transmit`] has something to do by the clock.
     pub(super) fn deadline(&self, rtt: &Rtt) -> Option<Instant> {
-        let give_up = self.stuck_since.map(|since| since + self.options.give_up_after);
+        let give_up = self.gives_up_at();
         if self.phase != Phase::Open {
             return give_up;
         }
@@ -356,7 +361,7 @@ impl Outbox {
             self.cwnd = CWND_MIN;
             self.recover = self.sent;
         }
-        if self.stuck_since.is_some_and(|since| since + self.options.give_up_after <= now) {
+        if self.gives_up_at().is_some_and(|at| at <= now) {
             self.give_up();
         }
     }

@@ -14,7 +14,7 @@ mod streams;
 mod tests;
 
 pub use guard::Peer;
-pub use streams::{HELD_RECORDS_MAX, WINDOW_MESSAGES_MAX};
+pub use streams::{HELD_BYTES_MAX, HELD_RECORDS_MAX, WINDOW_MESSAGES_MAX};
 
 use crate::message::Refusal;
 use crate::store::{Boxes, letter_bytes};
@@ -39,6 +39,9 @@ pub const READER_IDLE_MAX: Duration = Duration::from_secs(30);
 pub const FETCH_WAIT_MAX: Duration = Duration::from_secs(5);
 /// Fetches of a reader that may be under way at once.
 pub const FETCHES_MAX: u64 = 8;
+
+/// Records that wait to be sent, and as many that wait for the disk, at most.
+pub const OUT_RECORDS_MAX: usize = 65_536;
 
 /// How often silent peers are looked for.
 const SWEEP: Duration = Duration::from_secs(5);
@@ -77,6 +80,8 @@ pub struct Counters {
     pub silent: u64,
     /// Dead letters for which there was no place.
     pub dead_letters_lost: u64,
+    /// Records that were not sent, since too many wait: who misses them asks again.
+    pub unsaid: u64,
     /// Groups that the disk has.
     pub groups: u64,
 }
@@ -202,7 +207,9 @@ impl Server {
         let ours = header.boot == self.boot && header.token == self.guard.token(peer);
         if !ours {
             self.counters.stale += 1;
-            self.out.push_back((peer, Header { boot: self.boot, token: 0 }, Record::Stale));
+            if self.out.len() < OUT_RECORDS_MAX {
+                self.out.push_back((peer, Header { boot: self.boot, token: 0 }, Record::Stale));
+            }
         }
         ours
     }
@@ -307,6 +314,10 @@ impl Server {
     }
 
     fn send(&mut self, peer: Peer, record: Record) {
+        if self.out.len() >= OUT_RECORDS_MAX {
+            self.counters.unsaid += 1;
+            return;
+        }
         let header = self.header(peer);
         self.out.push_back((peer, header, record));
     }
@@ -314,7 +325,7 @@ impl Server {
     /// Sends a record when the disk has all that was journalled so far.
     fn send_after_disk(&mut self, peer: Peer, record: Record) {
         match self.boxes.open_group() {
-            Some(_) if self.disk_failed => {}
+            Some(_) if self.disk_failed || self.held.len() >= OUT_RECORDS_MAX => self.counters.unsaid += 1,
             Some(group) => self.held.push_back((group, peer, self.header(peer), record)),
             None => self.send(peer, record),
         }

@@ -12,6 +12,9 @@ use tapstack::time::Instant;
 /// Records beyond a gap that are held for a sender at most.
 pub const HELD_RECORDS_MAX: usize = 64;
 
+/// Bytes of such records at most, of all senders together.
+pub const HELD_BYTES_MAX: usize = 32 << 20;
+
 /// Messages that a sender may have under way at most.
 pub const WINDOW_MESSAGES_MAX: u64 = 4_096;
 
@@ -19,6 +22,8 @@ pub const WINDOW_MESSAGES_MAX: u64 = 4_096;
 #[derive(Debug, Default)]
 pub(super) struct Streams {
     streams: BTreeMap<u64, Stream>,
+    /// Bytes of all records that are held beyond a gap.
+    held_bytes: usize,
     /// Those that are to be acknowledged.
     dirty: BTreeSet<u64>,
     /// Those that wait for room in a box, first come first served.
@@ -111,6 +116,11 @@ impl Stream {
         self.durable && self.semantics == Semantics::EffectivelyOnce
     }
 
+    /// Drops what is held beyond the gap; returns how many bytes that were.
+    fn drop_held(&mut self) -> usize {
+        std::mem::take(&mut self.beyond).values().map(|items| held_bytes(items)).sum()
+    }
+
     /// The runs of messages beyond the gap.
     fn ranges(&self) -> Vec<(u64, u64)> {
         let mut ranges: Vec<(u64, u64)> = Vec::new();
@@ -125,6 +135,11 @@ impl Stream {
         }
         ranges
     }
+}
+
+/// What messages take, about.
+fn held_bytes(items: &[Message]) -> usize {
+    items.iter().map(|message| size_of::<Message>() + message.body.len()).sum()
 }
 
 impl Server {
@@ -168,7 +183,8 @@ impl Server {
 
     /// Forgets a sender.
     pub(super) fn close_stream(&mut self, now: Instant, id: u64) {
-        let Some(stream) = self.streams.streams.remove(&id) else { return };
+        let Some(mut stream) = self.streams.streams.remove(&id) else { return };
+        self.streams.held_bytes -= stream.drop_held();
         self.streams.dirty.remove(&id);
         if let Some(waiting) = self.streams.blocked.get_mut(&stream.number) {
             waiting.retain(|one| *one != id);
@@ -203,14 +219,16 @@ impl Server {
             return;
         };
         if stream.semantics != Semantics::AtMostOnce && first > stream.next {
-            if stream.is_blocked
-                || end > stream.next + WINDOW_MESSAGES_MAX
-                || stream.beyond.len() >= HELD_RECORDS_MAX
-            {
+            let bytes = held_bytes(&items);
+            let has_room =
+                stream.beyond.len() < HELD_RECORDS_MAX && self.streams.held_bytes + bytes <= HELD_BYTES_MAX;
+            if stream.is_blocked || end > stream.next + WINDOW_MESSAGES_MAX || !has_room {
                 self.counters.beyond_window += 1;
             } else {
                 self.counters.held += 1;
-                stream.beyond.insert(first, items);
+                self.streams.held_bytes += bytes;
+                let before = stream.beyond.insert(first, items);
+                self.streams.held_bytes -= before.map_or(0, |items| held_bytes(&items));
             }
             return;
         }
@@ -225,11 +243,13 @@ impl Server {
         let stream = self.streams.streams.get_mut(&id)?;
         if stream.is_blocked {
             // They can't be taken for some time, and their sender has them.
-            stream.beyond.clear();
+            self.streams.held_bytes -= stream.drop_held();
             return None;
         }
         let first = stream.beyond.first_entry().filter(|entry| *entry.key() <= stream.next)?;
-        Some(first.remove_entry())
+        let (first, items) = first.remove_entry();
+        self.streams.held_bytes -= held_bytes(&items);
+        Some((first, items))
     }
 
     /// Takes a run of messages that begins at or before what is expected.

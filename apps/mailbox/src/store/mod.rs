@@ -31,6 +31,11 @@ use tapstack::time::Instant;
 /// Boxes of a host at most.
 pub const BOXES_MAX: usize = 1_024;
 
+/// Bytes that all letters of a host may take, about; then boxes have no room, whatever their own limits say.
+pub const STORE_BYTES_MAX: u64 = 1 << 30;
+/// How often that is counted, in messages.
+const COUNT_EVERY: u32 = 64;
+
 /// All boxes of a host.
 #[derive(Debug)]
 pub(crate) struct Boxes {
@@ -50,6 +55,8 @@ pub(crate) struct Boxes {
     /// Boxes that letters came into, or left, since somebody looked.
     changed: BTreeSet<u32>,
     deadline: Option<Instant>,
+    until_count: u32,
+    is_full: bool,
     /// Dead letters for which there was no place.
     pub(crate) dead_letters_lost: u64,
 }
@@ -74,6 +81,8 @@ impl Boxes {
             committing: Vec::new(),
             changed: BTreeSet::new(),
             deadline: None,
+            until_count: 0,
+            is_full: false,
             dead_letters_lost: 0,
         }
     }
@@ -148,7 +157,12 @@ impl Boxes {
         semantics: Semantics,
         message: Message,
     ) -> Result<Admitted, Refusal> {
+        self.count();
         let found = self.boxes.get_mut(&number).ok_or(Refusal::NoSuchBox)?;
+        if self.is_full {
+            let waits = semantics != Semantics::AtMostOnce;
+            return Ok(if waits { Admitted::Wait } else { Admitted::Rejected });
+        }
         let admitted = found.queue.admit(now, from, semantics, message);
         if let Admitted::In(id, _) = admitted {
             self.came_in(now, number, id);
@@ -157,6 +171,16 @@ impl Boxes {
         self.gone(now, number, vec![old]);
         self.bury(now, number, DeathReason::Displaced, stored);
         Ok(Admitted::In(id, None))
+    }
+
+    /// Finds out now and then whether the host has room at all.
+    fn count(&mut self) {
+        self.until_count = self.until_count.saturating_sub(1);
+        if self.until_count == 0 {
+            self.until_count = COUNT_EVERY;
+            let bytes = |found: &NamedBox| found.queue.bytes() + (found.queue.len() * LETTER_MEMORY) as u64;
+            self.is_full = self.boxes.values().map(bytes).sum::<u64>() >= STORE_BYTES_MAX;
+        }
     }
 
     /// Notes a letter that came into a box: for the log, for those who wait for it, for its time-out.
@@ -403,6 +427,8 @@ pub(crate) fn letter_bytes(letter: &Letter) -> usize {
     LETTER_HEAD_BYTES + death + item_bytes(&letter.message)
 }
 
+/// Memory that a letter takes besides its body, about.
+const LETTER_MEMORY: usize = 2 * size_of::<Stored>();
 /// Its numbers, semantics and deliveries, and whether it has died.
 const LETTER_HEAD_BYTES: usize = 36;
 /// Bytes that a letter takes at most besides its body.

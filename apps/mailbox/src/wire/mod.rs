@@ -371,7 +371,7 @@ impl Unmarker {
     }
 
     /// The next whole record. Errors: a mark that can't be; nothing after it makes sense.
-    pub fn next(&mut self) -> Result<Option<BytesMut>, Error> {
+    pub fn next_record(&mut self) -> Result<Option<BytesMut>, Error> {
         let Some(mark) = self.buffer.first_chunk::<4>() else { return Ok(None) };
         let mark = u32::from_be_bytes(*mark);
         let len = (mark & !LAST_FRAGMENT) as usize;

@@ -55,7 +55,7 @@ fn records_are_split_from_a_stream_however_it_is_cut() {
         let (mut unmarker, mut got) = (Unmarker::default(), Vec::new());
         for bytes in all.chunks(piece) {
             unmarker.push(bytes);
-            while let Some(record) = unmarker.next().unwrap() {
+            while let Some(record) = unmarker.next_record().unwrap() {
                 got.push(decode(&record).unwrap().1);
             }
         }
@@ -69,7 +69,7 @@ fn a_bad_mark_is_an_error_before_memory_is_taken() {
     for mark in [0u32, 24, LAST_FRAGMENT, LAST_FRAGMENT | 23, u32::MAX, LAST_FRAGMENT | 65_001] {
         let mut unmarker = Unmarker::default();
         unmarker.push(&mark.to_be_bytes());
-        assert!(unmarker.next().is_err(), "{mark:#x}");
+        assert!(unmarker.next_record().is_err(), "{mark:#x}");
     }
 }
 
@@ -235,7 +235,7 @@ proptest! {
         let _ = decode(&framed);
         let mut unmarker = Unmarker::default();
         unmarker.push(&bytes);
-        while let Ok(Some(record)) = unmarker.next() {
+        while let Ok(Some(record)) = unmarker.next_record() {
             let _ = decode(&record);
         }
     }
