@@ -1,5 +1,6 @@
 //! The command line: what can be asked for, its help, and its mistakes in one clear line.
 
+use crate::rpcgen::{RPCGEN_EXAMPLES, RpcgenArgs};
 #[cfg(target_os = "linux")]
 use crate::{control::args as control, up::args as up};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
@@ -106,6 +107,9 @@ pub enum Command {
     #[cfg(target_os = "linux")]
     #[command(after_help = control::SS_EXAMPLES)]
     Ss(control::SsArgs),
+    /// Make Rust of an ONC RPC interface file: types, client stubs, server traits.
+    #[command(after_help = RPCGEN_EXAMPLES)]
+    Rpcgen(RpcgenArgs),
     /// Show what this machine allows (TAP, namespaces, Wireshark…) and what mends each lack.
     #[command(after_help = DOCTOR_EXAMPLES)]
     Doctor,
@@ -331,7 +335,8 @@ mod tests {
             control::ROUTE_EXAMPLES,
             control::SS_EXAMPLES,
         ];
-        let all = [EXAMPLES, DEMO_EXAMPLES, EXPLAIN_EXAMPLES, BENCH_EXAMPLES, DOCTOR_EXAMPLES];
+        let all =
+            [EXAMPLES, DEMO_EXAMPLES, EXPLAIN_EXAMPLES, BENCH_EXAMPLES, DOCTOR_EXAMPLES, RPCGEN_EXAMPLES];
         for text in all.into_iter().chain(live) {
             assert!(text.lines().all(|line| line.len() < 80), "the help is wider than a terminal: {text}");
             for example in text.lines().filter_map(|line| line.strip_prefix("  tapstack ")) {

@@ -16,6 +16,7 @@ pub mod doctor;
 pub mod explain;
 mod failure;
 mod read_out;
+mod rpcgen;
 #[cfg(target_os = "linux")]
 pub mod testbed;
 pub mod ui;
@@ -52,6 +53,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Bench(args) => bench::run(&ui, &args),
         #[cfg(target_os = "linux")]
         Command::Up(args) => up::run(&ui, &args),
+        Command::Rpcgen(args) => rpcgen::run(&args),
         Command::Doctor => doctor::run(&ui),
         #[cfg(target_os = "linux")]
         _ => Ok(()),

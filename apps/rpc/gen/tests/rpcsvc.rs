@@ -39,6 +39,11 @@ fn main() {
             compile_debians,
         ),
         skips::test("ours_compile_in_every_variant", [tool("clippy")], compile_ours),
+        skips::test(
+            "rpcgen_takes_our_example_too",
+            [skips::program("rpcgen"), skips::program("cpp")],
+            rpcgen,
+        ),
         skips::test("rustfmt_has_nothing_to_change", [debian(), tool("fmt")], format),
     ];
     libtest_mimic::run(&Arguments::from_args(), tests).exit();
@@ -134,6 +139,20 @@ fn compile(name: &str, modules: &[(String, String)]) -> Outcome {
     command.env("CARGO_TARGET_DIR", root.join("target/rpcsvc"));
     let out = command.output()?;
     ensure(out.status.success(), || String::from_utf8_lossy(&out.stderr).into_owned())
+}
+
+/// What marks a procedure here is nothing to the program whose language this is.
+fn rpcgen() -> Outcome {
+    let folder = tempfile::tempdir()?;
+    fs::copy(Path::new(env!("CARGO_MANIFEST_DIR")).join("example/bank.x"), folder.path().join("bank.x"))?;
+    let out = Command::new("rpcgen").args(["-N", "-h", "bank.x"]).current_dir(folder.path()).output()?;
+    let header = String::from_utf8_lossy(&out.stdout);
+    ensure(
+        out.status.success()
+            && out.stderr.is_empty()
+            && header.contains("bank_pay_1(char *, char *, u_quad_t"),
+        || format!("{header}\n{}", String::from_utf8_lossy(&out.stderr)),
+    )
 }
 
 fn format() -> Outcome {
