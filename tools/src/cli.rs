@@ -2,6 +2,7 @@
 
 use crate::mailbox::args as mailbox;
 use crate::rpc::args as rpc;
+use crate::rpcgen::{RPCGEN_EXAMPLES, RpcgenArgs};
 #[cfg(target_os = "linux")]
 use crate::{control::args as control, up::args as up};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
@@ -114,6 +115,9 @@ pub enum Command {
     /// Serve boxes, send messages to them and take letters out; or see what the semantics are worth.
     #[command(after_help = mailbox::MAILBOX_EXAMPLES)]
     Mailbox(mailbox::MailboxArgs),
+    /// Make Rust of an ONC RPC interface file: types, client stubs, server traits.
+    #[command(after_help = RPCGEN_EXAMPLES)]
+    Rpcgen(RpcgenArgs),
     /// Show what this machine allows (TAP, namespaces, Wireshark…) and what mends each lack.
     #[command(after_help = DOCTOR_EXAMPLES)]
     Doctor,
@@ -344,7 +348,8 @@ mod tests {
             control::SS_EXAMPLES,
             rpc::RPC_EXAMPLES,
         ];
-        let all = [EXAMPLES, DEMO_EXAMPLES, EXPLAIN_EXAMPLES, BENCH_EXAMPLES, DOCTOR_EXAMPLES];
+        let all =
+            [EXAMPLES, DEMO_EXAMPLES, EXPLAIN_EXAMPLES, BENCH_EXAMPLES, DOCTOR_EXAMPLES, RPCGEN_EXAMPLES];
         for text in all.into_iter().chain(live) {
             assert!(text.lines().all(|line| line.len() < 80), "the help is wider than a terminal: {text}");
             for example in text.lines().filter_map(|line| line.strip_prefix("  tapstack ")) {

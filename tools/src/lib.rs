@@ -18,6 +18,7 @@ mod failure;
 pub mod mailbox;
 mod read_out;
 pub mod rpc;
+mod rpcgen;
 mod table;
 #[cfg(target_os = "linux")]
 pub mod testbed;
@@ -57,6 +58,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Up(args) => up::run(&ui, &args),
         Command::Rpc(args) => rpc::run(&ui, &args),
         Command::Mailbox(args) => mailbox::run(&ui, &args),
+        Command::Rpcgen(args) => rpcgen::run(&args),
         Command::Doctor => doctor::run(&ui),
         #[cfg(target_os = "linux")]
         _ => Ok(()),

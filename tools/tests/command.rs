@@ -55,10 +55,54 @@ fn files_that_cannot_be_are_one_line_and_exit_code_2() {
 }
 
 #[test]
-fn help_and_version_go_to_standard_output() {
-    for arguments in
-        [&[][..], &["--help"], &["demo", "--help"], &["doctor", "--help"], &["explain", "--help"]]
+fn rpcgen_makes_rust_or_says_where_the_interface_is_wrong() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let name = |file: &str| folder.path().join(file).to_str().expect("UTF-8").to_owned();
+    let (good, bad, out) = (name("good.x"), name("bad.x"), name("good.rs"));
+    let program = "program P { version V { int ADD(int, int) = 1; } = 1; } = 0x20000000;";
+    std::fs::write(&good, program).expect("written");
+    std::fs::write(&bad, "struct a {\n  itn b;\n};\n").expect("written");
+
+    let all = tapstack(&["rpcgen", &good]);
+    assert_eq!(all.status.code(), Some(0));
+    assert!(all.stderr.is_empty());
+    let all = text(&all.stdout);
+    assert!(all.contains("pub struct VClient {") && all.contains("pub trait V: "), "{all}");
+    for (flag, client, server) in
+        [("--client", true, false), ("--server", false, true), ("--types", false, false)]
     {
+        let part = text(&tapstack(&["rpcgen", &good, flag]).stdout);
+        assert_eq!(part.contains("pub struct VClient {"), client, "{part}");
+        assert_eq!(part.contains("pub trait V: "), server, "{part}");
+    }
+
+    // Into a file, and over an older one, but not over anything else.
+    for _ in 0..2 {
+        let output = tapstack(&["rpcgen", &good, "-o", &out]);
+        assert!(output.status.success() && output.stdout.is_empty());
+    }
+    assert_eq!(std::fs::read_to_string(&out).expect("made"), all);
+    assert_misused(&["rpcgen", &good, "-o", &bad], &[&bad, "choose another name"]);
+
+    let wrong = tapstack(&["rpcgen", &bad]);
+    let error = text(&wrong.stderr);
+    assert_eq!((wrong.status.code(), wrong.stdout.len()), (Some(1), 0), "{error}");
+    assert!(error.contains("bad.x:2:3: there is no type `itn`\n  |\n2 |   itn b;\n  |   ^^^\n"), "{error}");
+    assert_misused(&["rpcgen", &name("none.x")], &["none.x", "no such file"]);
+    assert_misused(&["rpcgen", &good, "--types", "--client"], &["--types", "--client"]);
+    assert_misused(&["rpcgen", &good, "-D", "1"], &["NAME=NUMBER"]);
+}
+
+#[test]
+fn help_and_version_go_to_standard_output() {
+    for arguments in [
+        &[][..],
+        &["--help"],
+        &["demo", "--help"],
+        &["doctor", "--help"],
+        &["explain", "--help"],
+        &["rpcgen", "--help"],
+    ] {
         let output = tapstack(arguments);
         assert_eq!(output.status.code(), Some(0), "{arguments:?}");
         assert!(text(&output.stdout).contains("Usage: tapstack"), "{arguments:?}");

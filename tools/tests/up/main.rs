@@ -22,7 +22,7 @@ fn main() {
 fn main() {
     use stage::{Body, Need, program, test};
     let tap = stage::enter_testbed();
-    let tests: [(&str, &[&str], Body); 14] = [
+    let tests: [(&str, &[&str], Body); 15] = [
         ("answers_ping_curl_and_netcat", &["ping", "curl", "nc"], serving::answers_programs),
         ("streams_100_mb_with_and_without_offload", &["curl"], serving::streams_a_large_file),
         ("serves_500_connections_at_once", &["curl"], serving::many_connections),

@@ -33,7 +33,7 @@ pub(crate) enum Item {
     /// A comment, without its marks.
     Comment {
         text: Rc<str>,
-        /// Whether something stands before it in its line.
+        /// Whether something stands before it in its line that it is about.
         trails: bool,
         /// Whether an empty line follows.
         apart: bool,
@@ -55,11 +55,13 @@ pub(crate) struct Lexer<'s> {
     text: Rc<str>,
     position: usize,
     line_start: bool,
+    /// Whether the last token was a `{`, so that a comment in its line is about what follows.
+    opened: bool,
 }
 
 impl<'s> Lexer<'s> {
     pub(crate) fn new(sources: &'s Sources, file: u32) -> Self {
-        Self { sources, file, text: sources.text(file), position: 0, line_start: true }
+        Self { sources, file, text: sources.text(file), position: 0, line_start: true, opened: false }
     }
 
     pub(crate) fn next(&mut self) -> Result<Item, Error> {
@@ -151,6 +153,7 @@ impl<'s> Lexer<'s> {
             self.position += first.len_utf8();
             Kind::Mark(first)
         };
+        self.opened = first == '{';
         Ok(Token { kind, at: self.place(start) })
     }
 
@@ -196,7 +199,6 @@ impl<'s> Lexer<'s> {
 
     fn comment(&mut self) -> Result<Item, Error> {
         let start = self.position;
-        let trails = !self.line_start;
         let text = if self.starts("//") {
             let line = self.take_while(|c| c != '\n');
             line.get(2..).unwrap_or_default().to_owned()
@@ -212,6 +214,7 @@ impl<'s> Lexer<'s> {
         let mut lines = rest.split('\n');
         let ends_line = lines.next().is_some_and(|line| line.trim().is_empty());
         let apart = ends_line && lines.next().is_none_or(|line| line.trim().is_empty());
+        let trails = !self.line_start && (ends_line || !self.opened);
         Ok(Item::Comment { text: text.into(), trails, apart })
     }
 
