@@ -189,19 +189,19 @@ fn fate() -> impl Strategy<Value = Fate> {
 }
 
 fn step() -> impl Strategy<Value = Step> {
-    let carry = (1usize..40, fate()).prop_map(|(every, fate)| Step::Carry { every, fate });
+    let carry = || (1usize..40, fate()).prop_map(|(every, fate)| Step::Carry { every, fate });
     prop_oneof![
         (1usize..100_000).prop_map(Step::Write),
         (1usize..5_000).prop_map(Step::Answer),
         (1usize..200_000).prop_map(Step::Read),
         (0u64..400).prop_map(Step::Wait),
-        carry.clone(),
-        carry,
+        carry(),
+        carry(),
     ]
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(300))]
+    #![proptest_config(ProptestConfig::with_cases(1000))]
     #[test]
     fn the_long_way_comes_to_the_same(steps in proptest::collection::vec(step(), 1..40)) {
         let mut world = World::new();
