@@ -152,3 +152,96 @@ impl Payload<'_> {
         sum
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::frame::{Gso, GsoKind, PacketId, RxChecksum};
+    use crate::ip::segments;
+    use crate::testing::dissect;
+    use crate::wire::{ipv4, tcp, tcp_options};
+    use core::net::Ipv4Addr;
+    use proptest::prelude::*;
+
+    fn super_frame(slices: &[usize], size: u16) -> TxFrame {
+        let mut frame = TxFrame::default();
+        for (at, &len) in slices.iter().enumerate() {
+            frame.payload.push((0..len).map(|byte| (at * 31 + byte) as u8).collect::<Vec<u8>>().into());
+        }
+        frame.gso = Some(Gso { kind: GsoKind::Tcp4, size });
+        frame.id = PacketId(9);
+        let (source, destination) = (Ipv4Addr::new(10, 0, 0, 1), Ipv4Addr::new(10, 0, 0, 2));
+        let timestamps = Some(tcp_options::Timestamps { value: 1, echo: 2 });
+        let options = tcp_options::TcpOptions { timestamps, ..Default::default() };
+        let flags = tcp::Flags::ACK | tcp::Flags::PSH;
+        tcp::Header { src_port: 1, dst_port: 2, seq: 77, flags, options, ..Default::default() }.emit(
+            &mut frame,
+            source.into(),
+            destination.into(),
+            true,
+        );
+        let header = ipv4::Header {
+            header_len: 20,
+            total_len: 0,
+            tos: 0,
+            ident: 5,
+            dont_fragment: true,
+            more_fragments: false,
+            fragment_offset: 0,
+            ttl: 64,
+            protocol: tcp::PROTOCOL,
+            source,
+            destination,
+        };
+        header.emit(&mut frame);
+        frame
+    }
+
+    proptest! {
+        #[test]
+        fn pieces_are_those_that_references_would_make(
+            slices in proptest::collection::vec(1usize..30_000, 1..5), size in 1u16..9_000,
+        ) {
+            // No more payload than an IP packet holds.
+            prop_assume!(slices.iter().sum::<usize>() < 65_000);
+            let size = size.max(100);
+            let frame = super_frame(&slices, size);
+            let (mut cutter, mut out) = (Cutter::default(), VecDeque::new());
+            prop_assert!(cutter.cut(&frame, Medium::Ip, &mut out));
+            prop_assert_eq!(out.len(), Cutter::count(&frame));
+            let expected: Vec<TxFrame> = segments(&frame, 0).unwrap().collect();
+            prop_assert_eq!(out.len(), expected.len());
+            for (got, expected) in out.iter().zip(expected) {
+                prop_assert_eq!(&got.bytes[..], &expected.to_vec()[..]);
+                prop_assert_eq!((got.id, got.checksum, got.gso), (expected.id, RxChecksum::Unverified, None));
+                dissect(Medium::Ip, &got.bytes);
+            }
+        }
+    }
+
+    #[test]
+    fn chunks_go_round_and_frames_that_are_held_stay_whole() {
+        let (mut cutter, mut out) = (Cutter::default(), VecDeque::new());
+        let mut small = super_frame(&[100], 1448);
+        small.gso = None;
+        let mut held: Vec<(Bytes, Vec<u8>)> = Vec::new();
+        for round in 0..200 {
+            let frame = super_frame(&[20_000 + round, 30_000], 1448);
+            assert!(cutter.cut(&frame, Medium::Ip, &mut out) && cutter.cut(&small, Medium::Ip, &mut out));
+            if round % 10 == 0 {
+                held.extend(out.iter().map(|frame| (frame.bytes.clone(), frame.bytes.to_vec())));
+            }
+            out.clear();
+            assert!(cutter.chunks.len() <= CHUNKS_MAX && cutter.used_up.len() <= CHUNKS_MAX);
+        }
+        assert!(held.iter().all(|(now, then)| now == then));
+    }
+
+    #[test]
+    fn headers_that_are_none_are_refused() {
+        let mut frame = TxFrame::default();
+        frame.payload.push(Bytes::from_static(b"no headers"));
+        frame.gso = Some(Gso { kind: GsoKind::Tcp4, size: 4 });
+        assert!(!Cutter::default().cut(&frame, Medium::Ip, &mut VecDeque::new()));
+    }
+}
