@@ -220,6 +220,31 @@ fn orphans_of_a_restarted_client_are_stopped_and_their_late_calls_refused() {
 }
 
 #[test]
+fn a_client_that_crashes_calls_from_its_next_life_and_its_orphan_is_stopped() {
+    let World { mut net, client: host, server, seen, .. } = world(ServerConfig::default());
+    let controls = net.controls();
+    net.run(async {
+        for incarnation in 1..=3 {
+            let identity = Identity::next_on_disk(&host, "c").await.unwrap();
+            assert_eq!(identity.incarnation, incarnation);
+            let client = client(
+                &host,
+                Transport::Tcp,
+                ClientConfig { identity: Some(identity), ..Default::default() },
+            );
+            assert_eq!(client.call::<_, u32>(WAIT, &1u32).await.unwrap(), 1);
+            assert_eq!(server.counts().dropped(Dropped::Orphan), u64::from(incarnation) - 1);
+            let _orphan = client.start::<_, u32>(WAIT, &60_000u32);
+            host.sleep(Duration::from_millis(100)).await;
+            controls.crash(&host);
+            controls.restart(&host);
+        }
+        assert_eq!(seen.begun.load(Ordering::SeqCst), 6);
+        assert_eq!(seen.finished.load(Ordering::SeqCst), 3);
+    });
+}
+
+#[test]
 fn what_is_beyond_the_limits_waits_at_the_client() {
     for transport in [Transport::Udp, Transport::Tcp] {
         let config = ServerConfig { calls_max: 4, connection_calls_max: 3, ..ServerConfig::default() };

@@ -2,7 +2,7 @@
 //! reordered and the server crashes; a failing run says its seed.
 //!
 //! `TAPSTACK_RPC_CALLS=1000000 cargo test --release -p tapstack-rpc --test semantics` makes a million of each;
-//! `TAPSTACK_SEED=N` runs the world of that seed.
+//! `TAPSTACK_SEED=N` runs the world of that seed, and `TAPSTACK_SEEDS=N` those of N seeds.
 
 #![allow(clippy::unwrap_used)]
 
@@ -13,7 +13,6 @@ use std::sync::{Arc, Mutex};
 use tapstack::net::Host;
 use tapstack::sim::{Sim, Wire};
 use tapstack::time::Duration;
-use tapstack_rpc::server::ServerCounts;
 use tapstack_rpc::xdr;
 use tapstack_rpc::{
     Answer, BoxFuture, Bytes, CallContext, CallError, Client, ClientConfig, ExactlyOnce, Executed, Identity,
@@ -119,6 +118,7 @@ struct Run {
     crashes: u64,
     retransmissions: u64,
     replayed: u64,
+    checkpoints: u64,
     duplicated_frames: u64,
 }
 
@@ -151,7 +151,11 @@ fn calls() -> u64 {
 }
 
 fn seeds() -> Vec<u64> {
-    env::var("TAPSTACK_SEED").map_or(vec![1, 2], |seed| vec![seed.parse().expect("a seed")])
+    if let Ok(seed) = env::var("TAPSTACK_SEED") {
+        return vec![seed.parse().expect("a seed")];
+    }
+    let count = env::var("TAPSTACK_SEEDS").map_or(2, |count| count.parse().expect("how many seeds"));
+    (1..=count).collect()
 }
 
 const SERVER: ([u8; 4], u16) = ([10, 0, 0, 2], 2000);
@@ -184,34 +188,35 @@ fn run(semantics: Semantics, transport: Transport, seed: u64) -> Run {
     };
     let client = Client::new(&a, transport, SERVER.into(), PROGRAM, VERSION, config).unwrap();
     let result = net.run(async {
-        let mut server = serve(&b, semantics, &marks, calls).await;
+        let (mut server, mut exact) = serve(&b, semantics, &marks, calls).await;
         let next = Arc::new(AtomicU64::new(0));
         let told = Arc::new(Mutex::new(vec![Ok(()); calls as usize]));
         let workers: Vec<_> = (0..WORKERS)
             .map(|_| a.spawn(work(calls, client.clone(), Arc::clone(&next), Arc::clone(&told))))
             .collect();
-        let (mut crashes, mut replayed) = (0, 0);
+        let (mut crashes, mut replayed, mut checkpoints) = (0, 0, 0);
         let pause_ms = (calls / 50).clamp(60, 400);
         while next.load(Ordering::Relaxed) < calls {
             a.sleep(Duration::from_millis(pause_ms / 2 + a.random_u64() % pause_ms)).await;
-            replayed += server.counts().replayed;
+            replayed += replays(&server, &exact);
+            checkpoints += exact.as_ref().map_or(0, |exact| exact.checkpoints());
             controls.crash(&b);
             crashes += 1;
             a.sleep(Duration::from_millis(5 + a.random_u64() % 30)).await;
             controls.restart(&b);
-            server = serve(&b, semantics, &marks, calls).await;
+            (server, exact) = serve(&b, semantics, &marks, calls).await;
         }
         for worker in workers {
             worker.await.unwrap();
         }
         // Late duplicates have their time, too.
         a.sleep(Duration::from_secs(1)).await;
-        let ServerCounts { replayed: last, .. } = server.counts();
+        let last = replays(&server, &exact);
         let told = std::mem::take(&mut *told.lock().unwrap());
         let executed = match semantics {
             Semantics::ExactlyOnce => {
                 // What the disk says after one more crash.
-                drop(server);
+                drop((server, exact));
                 controls.crash(&b);
                 controls.restart(&b);
                 let machine = Logged { marks: vec![0; calls as usize] };
@@ -221,13 +226,26 @@ fn run(semantics: Semantics, transport: Transport, seed: u64) -> Run {
             _ => marks.counts(),
         };
         let retransmissions = client.counts().retransmissions;
-        Run { told, executed, crashes, retransmissions, replayed: replayed + last, duplicated_frames: 0 }
+        Run {
+            told,
+            executed,
+            crashes,
+            retransmissions,
+            replayed: replayed + last,
+            checkpoints,
+            duplicated_frames: 0,
+        }
     });
     let (there, back) = net.counts(wire);
     let duplicated_frames = there.impairments.duplicated + back.impairments.duplicated;
     let result = Run { duplicated_frames, ..result };
     result.show(semantics, transport, seed);
     result
+}
+
+/// Duplicates that were replied to again, be that by the cache or by the log.
+fn replays(server: &Server, exact: &Exact) -> u64 {
+    server.counts().replayed + exact.as_ref().map_or(0, |exact| exact.replayed())
 }
 
 /// Calls with one number after the other, until there are no more, and notes what it is told.
@@ -248,7 +266,25 @@ async fn work(
     }
 }
 
-async fn serve(host: &Host, semantics: Semantics, marks: &Marks, calls: u64) -> Server {
+/// A short log, so that checkpoints and crashes meet.
+const LOG_BYTES_MAX: u64 = 100_000;
+
+type Exact = Option<Arc<ExactlyOnce<Logged>>>;
+
+async fn serve(host: &Host, semantics: Semantics, marks: &Marks, calls: u64) -> (Server, Exact) {
+    let service: Arc<dyn Service> = match semantics {
+        Semantics::ExactlyOnce => {
+            let machine = Logged { marks: vec![0; calls as usize] };
+            let service =
+                Arc::new(ExactlyOnce::open_with(host, "marks", machine, LOG_BYTES_MAX).await.unwrap());
+            return (serve_as(host, Arc::clone(&service) as Arc<dyn Service>, semantics), Some(service));
+        }
+        _ => Arc::new(Outside { marks: marks.clone(), host: host.clone() }),
+    };
+    (serve_as(host, service, semantics), None)
+}
+
+fn serve_as(host: &Host, service: Arc<dyn Service>, semantics: Semantics) -> Server {
     let config = ServerConfig {
         // Longer than any client sends again.
         duplicates_kept: Duration::from_secs(25),
@@ -256,13 +292,6 @@ async fn serve(host: &Host, semantics: Semantics, marks: &Marks, calls: u64) -> 
         ..ServerConfig::default()
     };
     let server = Server::new(host, config);
-    let service: Arc<dyn Service> = match semantics {
-        Semantics::ExactlyOnce => {
-            let machine = Logged { marks: vec![0; calls as usize] };
-            Arc::new(ExactlyOnce::open(host, "marks", machine).await.unwrap())
-        }
-        _ => Arc::new(Outside { marks: marks.clone(), host: host.clone() }),
-    };
     server.add(service, semantics).unwrap();
     let any = SocketAddr::from(([0, 0, 0, 0], SERVER.1));
     server.listen_udp(any).unwrap();
@@ -316,6 +345,12 @@ fn exactly_once_executes_once_across_crashes() {
         assert!(run.of(true).all(|executed| executed == 1));
         assert!(run.executed.iter().all(|executed| *executed <= 1));
         assert_eq!(run.of(false).count(), 0, "no call needs twenty seconds");
+        assert!(
+            run.replayed > 0 && run.checkpoints > 3,
+            "{} replays, {} checkpoints",
+            run.replayed,
+            run.checkpoints
+        );
     }
 }
 

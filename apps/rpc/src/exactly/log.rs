@@ -18,9 +18,6 @@ use std::io;
 use tapstack::net::{Disk, File};
 use tapstack_xdr::{Decode, Decoder, Encode, Encoder, Error, LENGTH_MAX};
 
-/// A log longer than this gives way to a checkpoint, if the checkpoint is shorter than half of it.
-const LOG_BYTES_MAX: u64 = 4 << 20;
-
 /// Bytes of a log that is read at most.
 const LOG_READ_BYTES_MAX: usize = 1 << 30;
 
@@ -58,13 +55,14 @@ pub(super) struct Log {
     name: String,
     file: File,
     len: u64,
-    /// Where the log gives way to a checkpoint.
+    /// Where the log gives way to a checkpoint: what was asked for, or twice the last checkpoint if that is more.
     len_max: u64,
+    len_max_asked: u64,
 }
 
 impl Log {
     /// Opens a log, and reads what it holds.
-    pub(super) async fn open(disk: Disk, name: &str) -> io::Result<(Log, Recovered)> {
+    pub(super) async fn open(disk: Disk, name: &str, len_max: u64) -> io::Result<(Log, Recovered)> {
         let name = format!("{name}.log");
         let (file, recovered, len) = match disk.open(&name) {
             Ok(file) => {
@@ -85,7 +83,7 @@ impl Log {
             Err(error) => return Err(error),
         };
         file.sync().await?;
-        let mut log = Log { disk, name, file, len, len_max: LOG_BYTES_MAX };
+        let mut log = Log { disk, name, file, len, len_max, len_max_asked: len_max };
         if recovered.checkpoint.is_none() {
             log.begin_anew(&Checkpoint::default()).await?;
             return Ok((log, Recovered::default()));
@@ -119,7 +117,7 @@ impl Log {
         self.disk.sync().await?;
         self.file = file;
         self.len = entry.len() as u64;
-        self.len_max = LOG_BYTES_MAX.max(2 * self.len);
+        self.len_max = self.len_max_asked.max(2 * self.len);
         Ok(())
     }
 }

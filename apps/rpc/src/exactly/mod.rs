@@ -23,6 +23,7 @@ use bytes::Bytes;
 use log::{Checkpoint, Log, Record};
 use std::fmt;
 use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tapstack::net::{Host, JoinHandle};
 use tokio::sync::{Notify, watch};
@@ -30,6 +31,9 @@ use window::{Clients, Known};
 
 /// Bytes of one call's effects at most, and of its results: they are kept for each call of a window.
 pub const LOGGED_BYTES_MAX: usize = 16 << 10;
+
+/// A log longer than this gives way to a checkpoint.
+pub const LOG_BYTES_MAX: u64 = 4 << 20;
 
 /// What an exactly-once service is: a state that changes by effects which are bytes.
 pub trait StateMachine: Send + 'static {
@@ -86,6 +90,8 @@ struct Shared<M> {
     state: Mutex<State<M>>,
     /// Told when there is a record to be written.
     work: Notify,
+    replayed: AtomicU64,
+    checkpoints: AtomicU64,
 }
 
 struct State<M> {
@@ -103,8 +109,18 @@ impl<M: StateMachine> ExactlyOnce<M> {
     ///
     /// # Errors
     /// The disk's; `InvalidData` for a log that no crash explains.
-    pub async fn open(host: &Host, name: &str, mut machine: M) -> io::Result<ExactlyOnce<M>> {
-        let (log, recovered) = Log::open(host.disk()?, name).await?;
+    pub async fn open(host: &Host, name: &str, machine: M) -> io::Result<ExactlyOnce<M>> {
+        ExactlyOnce::open_with(host, name, machine, LOG_BYTES_MAX).await
+    }
+
+    /// As [`ExactlyOnce::open`], with another length of the log, in bytes, at which a checkpoint takes its place.
+    pub async fn open_with(
+        host: &Host,
+        name: &str,
+        mut machine: M,
+        log_bytes_max: u64,
+    ) -> io::Result<ExactlyOnce<M>> {
+        let (log, recovered) = Log::open(host.disk()?, name, log_bytes_max).await?;
         let mut clients = Clients::default();
         let mut last = 0;
         if let Some(Checkpoint { number, snapshot, clients: kept }) = recovered.checkpoint {
@@ -122,10 +138,25 @@ impl<M: StateMachine> ExactlyOnce<M> {
         let (program, version) = (machine.program(), machine.version());
         let procedures = machine.procedures().to_vec();
         let state = State { machine, clients, last, unwritten: Vec::new() };
-        let shared = Arc::new(Shared { state: Mutex::new(state), work: Notify::new() });
+        let shared = Arc::new(Shared {
+            state: Mutex::new(state),
+            work: Notify::new(),
+            replayed: AtomicU64::new(0),
+            checkpoints: AtomicU64::new(0),
+        });
         let (committing, committed) = watch::channel(Committed::UpTo(last));
         let writer = host.spawn(write_all(Arc::clone(&shared), log, committing));
         Ok(ExactlyOnce { shared, program, version, procedures, writer, committed })
+    }
+
+    /// Calls of this life that were replied to again, those of earlier lives included.
+    pub fn replayed(&self) -> u64 {
+        self.shared.replayed.load(Ordering::Relaxed)
+    }
+
+    /// Checkpoints of this life.
+    pub fn checkpoints(&self) -> u64 {
+        self.shared.checkpoints.load(Ordering::Relaxed)
     }
 
     /// Looks at the state. It may be ahead of the disk by what is not replied to yet.
@@ -161,6 +192,7 @@ impl<M: StateMachine> ExactlyOnce<M> {
             match state.clients.look_up(&new) {
                 Known::New => call = Some(new),
                 Known::Replied { results, record } if self.is_committed(record) => {
+                    self.shared.replayed.fetch_add(1, Ordering::Relaxed);
                     return Ok((results, record));
                 }
                 Known::Replied { .. } => return Err(Refusal::InProgress),
@@ -288,7 +320,10 @@ async fn write_some<M: StateMachine>(shared: &Shared<M>, log: &mut Log) -> io::R
     };
     match checkpoint {
         None => log.append(&records).await?,
-        Some(checkpoint) => log.begin_anew(&checkpoint).await?,
+        Some(checkpoint) => {
+            log.begin_anew(&checkpoint).await?;
+            shared.checkpoints.fetch_add(1, Ordering::Relaxed);
+        }
     }
     Ok(number)
 }
