@@ -138,8 +138,11 @@ impl Inbox {
     /// The host has it as a reader, and will answer the fetch `next`.
     pub(super) fn attached(&mut self, next: u64) {
         self.phase = Phase::Open;
-        if next == 0 {
-            self.begin_anew();
+        let first = self.fetches.first_key_value().map_or(self.next_request, |(first, _)| *first);
+        // Where the host is at one of the fetches under way, it knows them, and they keep their numbers: an answer to an
+        // earlier copy must never be taken for one to a fetch with other verdicts.
+        if !(first..=self.next_request).contains(&next) {
+            self.begin_anew(next);
         }
         let under_way = self.fetches.values_mut().chain(self.settling.values_mut());
         under_way.for_each(|one| one.sent_at = None);
@@ -148,14 +151,14 @@ impl Inbox {
 
     /// The host knows nothing of what was fetched: all that isn't confirmed is said again. Letters that are here stay:
     /// if they come again, those of effectively-once semantics are known by their numbers.
-    fn begin_anew(&mut self) {
+    fn begin_anew(&mut self, next: u64) {
         let (fetches, settling) = (std::mem::take(&mut self.fetches), std::mem::take(&mut self.settling));
         let unconfirmed =
             settling.into_values().chain(fetches.into_values()).flat_map(|one| one.fetch.verdicts);
         let unconfirmed: Vec<_> = unconfirmed.collect();
         unconfirmed.into_iter().rev().for_each(|one| self.verdicts.push_front(one));
         self.early.clear();
-        self.next_request = 0;
+        self.next_request = next;
         if !self.verdicts.is_empty() {
             self.verdicts_since = Some(Instant::ZERO);
         }
@@ -333,3 +336,7 @@ const SETTLING: u64 = 1 << 63;
 /// A reader that fetches more than this ahead has two fetches under way.
 const PREFETCH_LONG: usize = 64;
 const _: () = assert!(VERDICTS_PER_FETCH <= VERDICTS_MAX);
+
+#[cfg(test)]
+#[path = "inbox_tests.rs"]
+mod tests;

@@ -1,0 +1,71 @@
+//! Tests of a reader's side: copies, and what a delivery confirms.
+
+use super::*;
+use crate::message::{Message, StreamSeq};
+
+const T0: Instant = Instant::from_millis(1_000);
+const READER: u64 = 5;
+
+fn letter(id: u64) -> Letter {
+    Letter {
+        id,
+        from: StreamSeq { stream: 1, seq: id },
+        semantics: Semantics::EffectivelyOnce,
+        deliveries: 1,
+        death: None,
+        message: Message::new("x"),
+    }
+}
+
+/// An attached reader that has fetched the letters 1 and 2.
+fn inbox() -> (Inbox, Rtt) {
+    let name = BoxName::new("box").unwrap();
+    let (mut inbox, mut rtt) =
+        (Inbox::new(name, Mode::Datagrams, ReaderOptions { prefetch: 4 }), Rtt::default());
+    inbox.attached(0);
+    let fetch = inbox.transmit(T0, READER, &rtt).unwrap();
+    assert_eq!((fetch.request, fetch.letters_max), (0, 4));
+    inbox.handle_delivery(T0, 0, Ok(vec![letter(1), letter(2)]), &mut rtt);
+    (inbox, rtt)
+}
+
+fn popped(inbox: &mut Inbox) -> Vec<u64> {
+    std::iter::from_fn(|| inbox.pop()).map(|letter| letter.id).collect()
+}
+
+#[test]
+fn a_copy_is_kept_from_the_program_and_its_verdict_said_again() {
+    let (mut inbox, mut rtt) = inbox();
+    assert_eq!(popped(&mut inbox), [1, 2]);
+    inbox.judge(T0, 1, Verdict::Ack);
+    // The host has come up again, and brings both once more.
+    inbox.attached(0);
+    let fetch = inbox.transmit(T0, READER, &rtt).unwrap();
+    assert_eq!((fetch.request, fetch.verdicts.as_slice()), (0, &[(1, Verdict::Ack)][..]));
+    inbox.close();
+    inbox.attached(0);
+    inbox.handle_delivery(T0, 0, Ok(vec![letter(2)]), &mut rtt);
+    assert_eq!((popped(&mut inbox), inbox.copies), (vec![], 1));
+}
+
+#[test]
+fn an_answer_to_an_earlier_copy_of_a_fetch_confirms_no_later_verdict() {
+    let (mut inbox, mut rtt) = inbox();
+    assert_eq!(popped(&mut inbox), [1, 2]);
+    inbox.attached(0);
+    let first = inbox.transmit(T0, READER, &rtt).unwrap();
+    assert_eq!((first.request, first.verdicts.len()), (0, 0));
+    inbox.judge(T0, 1, Verdict::Ack);
+    // The same host again, which hasn't answered that fetch: it goes out once more as it was.
+    inbox.close();
+    inbox.attached(0);
+    let again = inbox.transmit(T0, READER, &rtt).unwrap();
+    assert_eq!((again.request, again.verdicts.len()), (0, 0));
+    inbox.handle_delivery(T0, 0, Ok(Vec::new()), &mut rtt);
+    assert!(!inbox.is_settled(), "nobody has heard the verdict");
+    inbox.hurry(T0);
+    let next = inbox.transmit(T0, READER, &rtt).unwrap();
+    assert_eq!(next.verdicts, [(1, Verdict::Ack)]);
+    inbox.handle_delivery(T0, next.request, Ok(Vec::new()), &mut rtt);
+    assert!(inbox.is_settled());
+}
