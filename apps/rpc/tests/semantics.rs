@@ -141,8 +141,8 @@ impl Run {
              executed, {often} more than once; {} crashes, {} retransmissions, {} replies again",
             self.crashes, self.retransmissions, self.replayed
         );
-        assert!(told * 10 > calls * 6, "most calls succeed");
-        assert!(self.crashes > 2, "the server crashes");
+        assert!(told * 4 > calls, "the promises are about something: a good part of the calls succeeds");
+        assert!(self.crashes > 0, "the server crashes");
     }
 }
 
