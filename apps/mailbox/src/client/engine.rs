@@ -284,7 +284,7 @@ impl Engine {
             }
             (Whose::Reader(id), Ok(Answer::Attached { next, .. })) => {
                 if let Some(inbox) = self.readers.get_mut(&id) {
-                    inbox.attached(next);
+                    inbox.attached(self.boot, next);
                 }
             }
             (Whose::Sender(id), Err(refusal)) => {

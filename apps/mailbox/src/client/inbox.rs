@@ -26,6 +26,8 @@ pub(super) struct Inbox {
     pub(super) phase: Phase,
     options: ReaderOptions,
     mode: Mode,
+    /// The host's incarnation that it was attached to last.
+    boot: u64,
     next_request: u64,
     /// Fetches that aren't answered.
     fetches: BTreeMap<u64, UnderWay>,
@@ -71,6 +73,7 @@ impl Inbox {
             phase: Phase::Closed,
             options,
             mode,
+            boot: 0,
             next_request: 0,
             fetches: BTreeMap::new(),
             settling: BTreeMap::new(),
@@ -135,13 +138,14 @@ impl Inbox {
         self.wakers.drain(..).for_each(Waker::wake);
     }
 
-    /// The host has it as a reader, and will answer the fetch `next`.
-    pub(super) fn attached(&mut self, next: u64) {
+    /// The host, in its incarnation `boot`, has it as a reader, and will answer the fetch `next`.
+    pub(super) fn attached(&mut self, boot: u64, next: u64) {
         self.phase = Phase::Open;
+        let same = std::mem::replace(&mut self.boot, boot) == boot;
         let first = self.fetches.first_key_value().map_or(self.next_request, |(first, _)| *first);
-        // Where the host is at one of the fetches under way, it knows them, and they keep their numbers: an answer to an
-        // earlier copy must never be taken for one to a fetch with other verdicts.
-        if !(first..=self.next_request).contains(&next) {
+        // Where the same host is at one of the fetches under way, it knows them, and they keep their numbers: an answer to
+        // an earlier copy must never be taken for one to a fetch with other verdicts.
+        if !same || !(first..=self.next_request).contains(&next) {
             self.begin_anew(next);
         }
         let under_way = self.fetches.values_mut().chain(self.settling.values_mut());

@@ -5,6 +5,9 @@ use crate::message::{Message, StreamSeq};
 
 const T0: Instant = Instant::from_millis(1_000);
 const READER: u64 = 5;
+/// Two incarnations of a host.
+const A: u64 = 11;
+const B: u64 = 12;
 
 fn letter(id: u64) -> Letter {
     Letter {
@@ -22,7 +25,7 @@ fn inbox() -> (Inbox, Rtt) {
     let name = BoxName::new("box").unwrap();
     let (mut inbox, mut rtt) =
         (Inbox::new(name, Mode::Datagrams, ReaderOptions { prefetch: 4 }), Rtt::default());
-    inbox.attached(0);
+    inbox.attached(A, 0);
     let fetch = inbox.transmit(T0, READER, &rtt).unwrap();
     assert_eq!((fetch.request, fetch.letters_max), (0, 4));
     inbox.handle_delivery(T0, 0, Ok(vec![letter(1), letter(2)]), &mut rtt);
@@ -39,26 +42,44 @@ fn a_copy_is_kept_from_the_program_and_its_verdict_said_again() {
     assert_eq!(popped(&mut inbox), [1, 2]);
     inbox.judge(T0, 1, Verdict::Ack);
     // The host has come up again, and brings both once more.
-    inbox.attached(0);
+    inbox.attached(B, 0);
     let fetch = inbox.transmit(T0, READER, &rtt).unwrap();
     assert_eq!((fetch.request, fetch.verdicts.as_slice()), (0, &[(1, Verdict::Ack)][..]));
     inbox.close();
-    inbox.attached(0);
+    inbox.attached(B, 0);
     inbox.handle_delivery(T0, 0, Ok(vec![letter(2)]), &mut rtt);
     assert_eq!((popped(&mut inbox), inbox.copies), (vec![], 1));
+}
+
+#[test]
+fn what_came_too_early_from_a_host_that_crashed_is_not_mixed_with_what_the_next_one_says() {
+    let name = BoxName::new("box").unwrap();
+    let (mut inbox, mut rtt) =
+        (Inbox::new(name, Mode::Datagrams, ReaderOptions { prefetch: 100 }), Rtt::default());
+    inbox.attached(A, 0);
+    let requests = [0, 1].map(|_| inbox.transmit(T0, READER, &rtt).unwrap().request);
+    assert_eq!(requests, [0, 1]);
+    inbox.handle_delivery(T0, 1, Ok(vec![letter(2)]), &mut rtt);
+    assert!(popped(&mut inbox).is_empty());
+    inbox.attached(B, 0);
+    let requests = [0, 1].map(|_| inbox.transmit(T0, READER, &rtt).unwrap().request);
+    assert_eq!(requests, [0, 1]);
+    inbox.handle_delivery(T0, 0, Ok(vec![letter(1)]), &mut rtt);
+    inbox.handle_delivery(T0, 1, Ok(vec![letter(2)]), &mut rtt);
+    assert_eq!((popped(&mut inbox), inbox.copies), (vec![1, 2], 0));
 }
 
 #[test]
 fn an_answer_to_an_earlier_copy_of_a_fetch_confirms_no_later_verdict() {
     let (mut inbox, mut rtt) = inbox();
     assert_eq!(popped(&mut inbox), [1, 2]);
-    inbox.attached(0);
+    inbox.attached(A, 0);
     let first = inbox.transmit(T0, READER, &rtt).unwrap();
     assert_eq!((first.request, first.verdicts.len()), (0, 0));
     inbox.judge(T0, 1, Verdict::Ack);
     // The same host again, which hasn't answered that fetch: it goes out once more as it was.
     inbox.close();
-    inbox.attached(0);
+    inbox.attached(A, 0);
     let again = inbox.transmit(T0, READER, &rtt).unwrap();
     assert_eq!((again.request, again.verdicts.len()), (0, 0));
     inbox.handle_delivery(T0, 0, Ok(Vec::new()), &mut rtt);
