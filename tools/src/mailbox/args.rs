@@ -4,7 +4,9 @@
 use crate::{control::args::Which, up::args::UpArgs};
 use clap::{Args, Subcommand, ValueEnum};
 use std::path::PathBuf;
-use tapstack_mailbox::{BoxName, Semantics, Transport, WhenFull};
+#[cfg(target_os = "linux")]
+use tapstack_mailbox::BoxName;
+use tapstack_mailbox::{Semantics, Transport, WhenFull};
 #[cfg(target_os = "linux")]
 use {std::net::SocketAddr, std::time::Duration, tapstack_mailbox::Address};
 

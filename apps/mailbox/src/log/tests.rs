@@ -163,3 +163,23 @@ fn the_largest_entry_fits() {
         assert_eq!(found, [entry]);
     }
 }
+
+#[test]
+fn a_letter_is_the_readers_who_got_it_last() {
+    let (mut boxes, mut log) = (Boxes::new(9), MAGIC.to_vec());
+    let options = BoxOptions { durable: true, ..BoxOptions::default() };
+    let number = boxes.create(T0, &name("box"), &options).unwrap();
+    let from = StreamSeq { stream: 3, seq: 0 };
+    boxes.admit(T0, number, from, Semantics::EffectivelyOnce, Message::new("x")).unwrap();
+    log.extend_from_slice(&boxes.take_group().unwrap());
+    boxes.committed();
+    let first = boxes.take(T0, number, 4, 1, 1_000);
+    boxes.settle(T0, number, 4, &[(first[0].id, Verdict::Nack)]);
+    let second = boxes.take(T0, number, 5, 1, 1_000);
+    assert_eq!((second[0].id, second[0].deliveries), (first[0].id, 2));
+    log.extend_from_slice(&boxes.take_group().unwrap());
+
+    let (after, ..) = read(&log);
+    assert_eq!(after.holders(), [(number, 5)]);
+    assert_eq!(after.get(number).unwrap().held(first[0].id, 5, T0).unwrap().deliveries, 2);
+}

@@ -254,8 +254,14 @@ impl Queue {
         }
     }
 
-    /// Notes that a reader has had a letter in the host's earlier incarnation: it stays that reader's.
+    /// Notes that a reader has had a letter in the host's earlier incarnation: it stays that reader's. The log doesn't
+    /// say that a letter came back, only who got it next: the last of them has it.
     pub(crate) fn assign(&mut self, id: u64, reader: u64) {
+        if let Some(out) = self.out.get_mut(&id) {
+            out.stored.deliveries += 1;
+            out.reader = reader;
+            return;
+        }
         let place = (0..=PRIORITY_MAX).map(|rank| (rank, id)).find(|place| self.ready.contains_key(place));
         if let Some(mut stored) = place.and_then(|place| self.remove_ready(place)) {
             stored.deliveries += 1;
