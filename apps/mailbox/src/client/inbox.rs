@@ -39,8 +39,12 @@ pub(super) struct Inbox {
     letters: VecDeque<Letter>,
     verdicts: VecDeque<(u64, Verdict)>,
     verdicts_since: Option<Instant>,
-    /// Letters of effectively-once semantics that the app has had, until the host is known to know.
+    /// Letters of effectively-once semantics that the app has had, until the host is known to know, and no answer can
+    /// bring them any more.
     had: BTreeMap<u64, Had>,
+    /// Letters whose verdicts are confirmed, in that order, each with the first fetch that was made after that: answers
+    /// to earlier ones may have been on their way before the verdict came to the host.
+    settled: VecDeque<(u64, u64)>,
     /// Somebody waits for letters.
     pub(super) is_wanted: bool,
     /// Somebody wants to know whether there are any.
@@ -64,6 +68,8 @@ enum Had {
     Held,
     /// The app has said what it thinks of it.
     Judged(Verdict),
+    /// The host knows that.
+    Settled,
 }
 
 impl Inbox {
@@ -83,6 +89,7 @@ impl Inbox {
             verdicts: VecDeque::new(),
             verdicts_since: None,
             had: BTreeMap::new(),
+            settled: VecDeque::new(),
             is_wanted: false,
             is_asked: false,
             copies: 0,
@@ -162,6 +169,8 @@ impl Inbox {
         let unconfirmed: Vec<_> = unconfirmed.collect();
         unconfirmed.into_iter().rev().for_each(|one| self.verdicts.push_front(one));
         self.early.clear();
+        // No answer to an earlier fetch counts any more.
+        self.forget_settled(u64::MAX);
         self.next_request = next;
         if !self.verdicts.is_empty() {
             self.verdicts_since = Some(Instant::ZERO);
@@ -208,8 +217,14 @@ impl Inbox {
             rtt.sample(now.since(sent_at));
         }
         for (id, _) in under_way.fetch.verdicts {
-            if matches!(self.had.get(&id), Some(Had::Judged(_))) {
-                self.had.remove(&id);
+            match self.had.get_mut(&id) {
+                // It is to come again.
+                Some(Had::Judged(Verdict::Nack)) => drop(self.had.remove(&id)),
+                Some(had @ Had::Judged(_)) => {
+                    *had = Had::Settled;
+                    self.settled.push_back((id, self.next_request));
+                }
+                _ => {}
             }
         }
         if request < SETTLING {
@@ -224,14 +239,28 @@ impl Inbox {
                 self.take_in(now, letter);
             }
         }
+        let answered = self.fetches.first_key_value().map_or(self.next_request, |(first, _)| *first);
+        self.forget_settled(answered);
         self.wake();
         true
+    }
+
+    /// Forgets settled letters that no answer can bring, since all fetches before `answered` are answered.
+    fn forget_settled(&mut self, answered: u64) {
+        while let Some(&(id, before)) = self.settled.front()
+            && before <= answered
+        {
+            self.settled.pop_front();
+            if self.had.get(&id) == Some(&Had::Settled) {
+                self.had.remove(&id);
+            }
+        }
     }
 
     fn take_in(&mut self, now: Instant, letter: Letter) {
         if letter.semantics == Semantics::EffectivelyOnce {
             match self.had.get(&letter.id) {
-                Some(Had::Held) => {
+                Some(Had::Held | Had::Settled) => {
                     self.copies += 1;
                     return;
                 }

@@ -90,3 +90,23 @@ fn an_answer_to_an_earlier_copy_of_a_fetch_confirms_no_later_verdict() {
     inbox.handle_delivery(T0, next.request, Ok(Vec::new()), &mut rtt);
     assert!(inbox.is_settled());
 }
+
+#[test]
+fn an_answer_that_was_on_its_way_before_a_verdict_brings_no_copy() {
+    let (mut inbox, mut rtt) = inbox();
+    assert_eq!(popped(&mut inbox), [1, 2]);
+    // The host has come up again, and its answer to this brings the letters once more, late.
+    inbox.attached(B, 0);
+    let late = inbox.transmit(T0, READER, &rtt).unwrap();
+    for id in [1, 2] {
+        inbox.judge(T0, id, if id == 1 { Verdict::Ack } else { Verdict::Nack });
+    }
+    inbox.hurry(T0);
+    let settling = inbox.transmit(T0, READER, &rtt).unwrap();
+    assert_eq!((settling.letters_max, settling.verdicts.len()), (0, 2));
+    inbox.handle_delivery(T0, settling.request, Ok(Vec::new()), &mut rtt);
+    assert!(inbox.is_settled());
+    inbox.handle_delivery(T0, late.request, Ok(vec![letter(1), letter(2), letter(3)]), &mut rtt);
+    assert_eq!((popped(&mut inbox), inbox.copies), (vec![2, 3], 1));
+    assert!(!inbox.had.contains_key(&1), "nothing can bring it any more");
+}
