@@ -186,6 +186,33 @@ fn hold<T: Encode + Decode>(bytes: &[u8]) -> Result<(), TestCaseError> {
     Ok(())
 }
 
+/// The same where C's `char` is among the fields, of which both codings are taken and the signed one is written: what is
+/// written is as long, and is the same value.
+fn hold_but_chars<T: Encode + Decode + PartialEq + Debug>(bytes: &[u8]) -> Result<(), TestCaseError> {
+    let mut from = tapstack_xdr::Decoder::new(bytes);
+    if let Ok(value) = T::decode(&mut from) {
+        let again = to_bytes(&value, bytes.len()).map_err(|error| TestCaseError::fail(error.to_string()))?;
+        prop_assert_eq!(again.len(), from.position());
+        prop_assert_eq!(from_slice::<T>(&again), Ok(value));
+        let unsigned = |word: &[u8]| {
+            if word[..3] == [0xff; 3] { [0, 0, 0, word[3]] } else { [word[0], word[1], word[2], word[3]] }
+        };
+        for (written, read) in again.chunks_exact(4).zip(bytes.chunks_exact(4)) {
+            prop_assert!(written == read || unsigned(written) == *read, "{written:x?} for {read:x?}");
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn a_letter_has_two_codings_and_is_written_in_one() {
+    // Found by `any_words_are_refused_or_read`: C's `char` is sent as 0 to 255 where it is unsigned.
+    let words = |letter: u32| [0, 0, 1, 0, 1, letter, 0].map(u32::to_be_bytes).concat();
+    let unsigned = from_slice::<Maybe>(&words(255)).unwrap();
+    assert_eq!(Ok(&unsigned), from_slice(&words(u32::MAX)).as_ref());
+    assert_eq!(to_bytes(&unsigned, 64).unwrap(), words(u32::MAX));
+}
+
 proptest! {
     #[test]
     fn any_words_are_refused_or_read(words in prop::collection::vec(
@@ -195,7 +222,7 @@ proptest! {
         hold::<Lists>(&bytes)?;
         hold::<Tree>(&bytes)?;
         hold::<Branch>(&bytes)?;
-        hold::<Maybe>(&bytes)?;
+        hold_but_chars::<Maybe>(&bytes)?;
         hold::<ByNumber>(&bytes)?;
         hold::<ByUnsigned>(&bytes)?;
         hold::<ByColour>(&bytes)?;
