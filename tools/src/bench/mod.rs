@@ -5,7 +5,7 @@
 //! - **Keeps**: nothing: namespaces, interfaces and threads end with the process.
 //! - **Never**: touches the machine's own network; compares figures of different runs.
 //!
-//! Each contender is a [`server::Server`]: somebody's TCP at the other end of a link from a kernel, on which the one
+//! Each contender is a [`server::Server`]: somebody's stack at the other end of a link from a kernel, on which the one
 //! [`client`] runs. A part sets up contenders and says which are compared under which key ([`scenarios`]);
 //! [`rounds`] measures each once a round and takes medians.
 
