@@ -1,6 +1,7 @@
 //! Every scenario that `tapstack bench` can measure, by its dotted key: the one place where they are listed.
 
 use crate::cli::BenchPart;
+use crate::ui;
 
 /// One thing that is measured.
 #[derive(Debug)]
@@ -20,6 +21,22 @@ pub(super) fn find(key: &str) -> &'static Scenario {
         None => panic!("no scenario is called {key}"),
     }
 }
+
+/// All of them for the help: a key and what is measured, below each other.
+pub(crate) fn list() -> String {
+    let mut text = String::from("Scenarios, by their keys:");
+    for scenario in SCENARIOS {
+        let what = ui::wrap(scenario.what, WHAT_WIDTH).join(&format!("\n{:WHAT_AT$}", ""));
+        let key = format!("  {}", scenario.key);
+        text.push_str(&format!("\n{key:<KEY_WIDTH$}  {what}"));
+    }
+    text
+}
+
+/// Columns of the keys, and what is left of 79 beside them.
+const KEY_WIDTH: usize = 34;
+const WHAT_AT: usize = KEY_WIDTH + 2;
+const WHAT_WIDTH: usize = 79 - WHAT_AT;
 
 const fn scenario(part: BenchPart, key: &'static str, what: &'static str) -> Scenario {
     Scenario { key, part, what }
@@ -128,6 +145,13 @@ mod tests {
             assert!(SCENARIOS[..i].iter().all(|other| other.key != scenario.key), "{scenario:?} twice");
             assert!(!scenario.what.is_empty());
         }
+    }
+
+    #[test]
+    fn the_list_names_all_and_fits_a_terminal() {
+        let list = list();
+        assert!(SCENARIOS.iter().all(|scenario| list.contains(&format!("\n  {} ", scenario.key))));
+        assert!(list.lines().all(|line| line.len() < 80), "{list}");
     }
 
     #[test]
