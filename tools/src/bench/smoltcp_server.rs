@@ -5,7 +5,7 @@ use super::server::{Role, Server, at};
 use super::smoltcp_device::OffloadPhy;
 use super::stage::{self, PORT, PREFIX_LEN, SERVER};
 use crate::testbed::NetNs;
-use smoltcp::iface::{Config, Interface, SocketHandle, SocketSet};
+use smoltcp::iface::{Config, Interface, PollResult, SocketHandle, SocketSet};
 use smoltcp::phy::{self, Medium, TunTapInterface};
 use smoltcp::socket::{tcp, udp};
 use smoltcp::time::{Duration as SmolDuration, Instant as SmolInstant};
@@ -113,8 +113,8 @@ impl<D: phy::Device> SmoltcpServer<D> {
                 self.interface.poll(now, &mut self.device, sockets);
                 let worked = work(sockets);
                 if worked != Worked::Nothing {
-                    // What was written goes out before there is any sleep.
-                    self.interface.poll(now, &mut self.device, sockets);
+                    // What was written goes out before there is any sleep. Nothing is taken in: it wakes us at once.
+                    while self.interface.poll_egress(now, &mut self.device, sockets) != PollResult::None {}
                 }
                 if !spin && worked != Worked::More {
                     let delay = self.interface.poll_delay(now, sockets);
@@ -196,7 +196,7 @@ impl Connection {
             }
             Role::Close { .. } => {
                 socket.close();
-                return false;
+                worked = true;
             }
             Role::UdpSource(_) | Role::UdpSink | Role::Rpc => {}
         }
