@@ -8,7 +8,7 @@ use crate::frame::{ArpWhy, DropReason, RxFrame, TxFrame};
 use crate::hash::KeyedState;
 use crate::ip::Sender;
 use crate::stack::{Cidr, Context, InterfaceConfig, InterfaceId, MacAddr, Medium};
-use crate::time::Instant;
+use crate::time::{Instant, earliest};
 use crate::wire::ethernet;
 use core::net::{IpAddr, Ipv4Addr};
 use std::collections::VecDeque;
@@ -206,7 +206,7 @@ impl Link {
     }
 
     pub(crate) fn next_timeout(&self) -> Option<Instant> {
-        [self.neighbours.next_timeout(), self.announcements.next_timeout()].into_iter().flatten().min()
+        earliest([self.neighbours.next_timeout(), self.announcements.next_timeout()])
     }
 
     /// Forgets a neighbour: see [`super::neighbours::Neighbours::forget`].

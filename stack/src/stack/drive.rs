@@ -8,7 +8,7 @@ use crate::ip::{Input, News, PacketIn, Sender};
 use crate::link::{Received, Turn};
 use crate::stack::InterfaceId;
 use crate::tcp::Pulled;
-use crate::time::Instant;
+use crate::time::{Instant, earliest};
 use crate::wire;
 
 impl Stack {
@@ -50,7 +50,7 @@ impl Stack {
         if !self.ip.link.is_idle(InterfaceId::LOOPBACK) {
             return Some(self.cx.now);
         }
-        [self.ip.next_timeout(), self.tcp.next_timeout()].into_iter().flatten().min()
+        earliest([self.ip.next_timeout(), self.tcp.next_timeout()])
     }
 
     /// Makes the interface's next frame in `frame` (which is reset first); false when there is none.

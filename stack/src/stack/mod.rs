@@ -78,6 +78,11 @@ impl Stack {
         self.observer = observer;
     }
 
+    /// The time of the last call that told one.
+    pub fn latest(&self) -> Instant {
+        self.cx.now
+    }
+
     /// What was counted so far.
     pub fn counters(&self) -> &Counters {
         &self.cx.counters
