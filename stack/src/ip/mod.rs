@@ -36,6 +36,7 @@ mod tests;
 mod types;
 
 pub use address::AddressKind;
+pub(crate) use routes::Routes;
 pub use routes::{RouteEntry, RouteOrigin};
 pub(crate) use segmentation::SegmentHeaders;
 #[cfg(test)]
