@@ -188,7 +188,7 @@ impl Machine {
             mtu: 1500,
             addresses: vec![Cidr::new(address, 24)],
             offloads: if offload {
-                Offloads { tx_checksum: true, tso_max: 65_535, uso_max: 65_535 }
+                Offloads { tx_checksum: true, tso_max: 65_535, uso_max: 65_535, software: false }
             } else {
                 Offloads::default()
             },

@@ -56,6 +56,8 @@ pub(crate) struct Ip {
     locals: Vec<(Ipv4Addr, InterfaceId)>,
     generation: u32,
     forwarding: bool,
+    /// See [`Ip::set_watched`].
+    watched: bool,
     idents: ident::Idents,
     reassembly: reassembly::Reassembly,
     /// What happened while time passed, to be told upstairs.

@@ -119,10 +119,11 @@ impl StateMachine for Account {
         }
     }
 
-    fn apply(&mut self, effects: &[u8]) {
-        if let Ok(balance) = effects.try_into().map(i64::from_be_bytes) {
-            self.balance = balance;
+    fn apply(&mut self, effects: &[u8]) -> Result<(), crate::xdr::Error> {
+        if !effects.is_empty() {
+            self.balance = crate::xdr::from_slice(effects)?;
         }
+        Ok(())
     }
 
     fn snapshot(&self) -> Bytes {
