@@ -382,7 +382,8 @@ impl TapTransmit {
             let number = segments.number();
             let Some(segment) = segments.next(&mut room) else { break Ok(()) };
             if let Err(error) = self.write(|fd| rustix::io::write(fd, segment)) {
-                self.refused = Some((frame.id, number));
+                // A frame without an id can't be known again: it is written anew.
+                self.refused = (frame.id != PacketId::default()).then_some((frame.id, number));
                 break Err(error);
             }
         };
