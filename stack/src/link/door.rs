@@ -177,12 +177,18 @@ impl Link {
         self.interface_mut(id).map_or(Turn::Nobody, |interface| interface.pull(frame))
     }
 
-    /// A frame was handed out.
-    pub(crate) fn count_out(&mut self, id: InterfaceId, bytes: u64) {
-        if let Some(interface) = self.interface_mut(id) {
-            interface.traffic.frames_out += 1;
-            interface.traffic.bytes_out += bytes;
+    /// A frame was handed out. Returns the frames that it counts as, and their bytes: a super-frame that is cut on this side is as many frames as
+    /// leave it.
+    pub(crate) fn count_out(&mut self, id: InterfaceId, frame: &TxFrame) -> (u64, u64) {
+        let (mut frames, mut bytes) = (1, frame.len() as u64);
+        let Some(interface) = self.interface_mut(id) else { return (frames, bytes) };
+        if interface.offloads.software && frame.gso.is_some() {
+            frames = frame.segments() as u64;
+            bytes += (frames - 1) * frame.headers().len() as u64;
         }
+        interface.traffic.frames_out += frames;
+        interface.traffic.bytes_out += bytes;
+        (frames, bytes)
     }
 
     /// Whether nothing waits to be sent on an interface.

@@ -188,10 +188,9 @@ impl Stack {
         if frame.id == PacketId::default() {
             frame.id = self.numbers.next();
         }
-        let len = frame.len() as u64;
-        self.cx.counters.frames_out += 1;
-        self.cx.counters.bytes_out += len;
-        self.ip.link.count_out(interface, len);
+        let (frames, bytes) = self.ip.link.count_out(interface, frame);
+        self.cx.counters.frames_out += frames;
+        self.cx.counters.bytes_out += bytes;
         if let Some(observer) = &mut self.observer {
             observer.sent(self.cx.now, interface, frame);
         }

@@ -74,6 +74,7 @@ impl Stack {
 
     /// Has every frame in and out shown to an observer, or to none.
     pub fn set_observer(&mut self, observer: Option<Box<dyn crate::capture::Observer>>) {
+        self.ip.set_watched(observer.is_some());
         self.observer = observer;
     }
 
