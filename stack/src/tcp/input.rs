@@ -1,6 +1,6 @@
 //! Segments in: to a connection, a TIME-WAIT entry, a listener, or to nobody; and the end of a batch of them.
 
-use super::arrives::{Env, Predicted, Reset, Verdict, closed, otherwise, syn_sent};
+use super::arrives::{Env, Reset, Run, Verdict, closed, otherwise, syn_sent};
 use super::bare::Bare;
 use super::demux::{ConnectionId, Slot, Tuple};
 use super::segment::Segment;
@@ -11,7 +11,6 @@ use crate::ip::{Ip, PacketIn};
 use crate::socket::{Sockets, TcpState};
 use crate::stack::Context;
 use crate::time::Instant;
-use bytes::Bytes;
 
 impl Tcp {
     /// A segment came in.
@@ -81,28 +80,10 @@ impl Tcp {
         }
     }
 
-    /// Whether a segment brings nothing but the next data, to a connection that is settled at the end of the batch anyhow:
-    /// then [`Tcp::take_predicted`] does for it what the long way would do, and less.
-    pub(crate) fn is_predicted(&self, id: ConnectionId, segment: &Predicted) -> bool {
-        self.memory <= self.config.memory_max
-            && self.connections.get(id).is_some_and(|conn| segment.is_next(conn))
-    }
-
-    /// The short way of a segment that [`Tcp::is_predicted`], and whose checksum is right.
-    pub(crate) fn take_predicted(
-        &mut self,
-        cx: &Context,
-        id: ConnectionId,
-        segment: &Predicted,
-        payload: Bytes,
-    ) -> Outcome {
-        let Some(conn) = self.connections.get_mut(id) else {
-            debug_assert!(false, "it was predicted for a connection");
-            return Outcome::Dropped(DropReason::TcpNoListener);
-        };
-        self.memory += payload.len();
-        conn.flags.charged += payload.len();
-        segment.arrives(cx.now, conn, payload)
+    /// Begins a run of predicted segments for a connection.
+    pub(crate) fn run(&mut self, id: ConnectionId) -> Option<Run<'_>> {
+        let conn = self.connections.get_mut(id)?;
+        Some(Run::new(conn, &mut self.memory, self.config.memory_max))
     }
 
     /// Whom data came in for since the last end of a batch, the latest last.

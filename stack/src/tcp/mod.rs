@@ -44,6 +44,7 @@ mod mtu;
 mod open;
 mod options;
 mod output;
+mod piece;
 mod pool;
 mod ports;
 mod push;
