@@ -6,7 +6,7 @@ local HEADER = 24
 local LAST_FRAGMENT = 0x80000000
 
 local kinds = { [1] = "Hello", [2] = "Welcome", [3] = "Stale", [4] = "Ask", [5] = "Answer", [6] = "Send", [7] = "Ack",
-  [8] = "Fetch", [9] = "Delivery" }
+  [8] = "Fetch", [9] = "Delivery", [10] = "Taken" }
 local asks = { [1] = "Create", [2] = "Delete", [3] = "List", [4] = "Peek", [5] = "Open", [6] = "Close",
   [7] = "Attach", [8] = "Detach" }
 local answers = { [1] = "Done", [2] = "List", [3] = "Peek", [4] = "Opened", [5] = "Attached" }
@@ -280,6 +280,10 @@ local bodies = {
     if status ~= 0 then return tostring(request) .. ": " .. (refusals[status] or "?") end
     local count = r:array(tree, "Letters", function(list, index) letter(r, list, index) end)
     return tostring(request) .. ": " .. count
+  end,
+  [10] = function(r, tree)
+    r:u64(tree, f.reader)
+    return tostring(r:u64(tree, f.request))
   end,
 }
 

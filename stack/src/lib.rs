@@ -26,7 +26,8 @@
 //! outside, by [`sim`] or by the run loop in [`net`], in turns of
 //!
 //! 1. [`handle_frame`](Stack::handle_frame) for up to [`stack::RX_BATCH_MAX`] frames that wait (or
-//!    [`handle_train`](Stack::handle_train) for those that came in one buffer), then [`end_batch`](Stack::end_batch), which decides what to acknowledge;
+//!    [`handle_train`](Stack::handle_train) for those that came in one buffer),
+//!    then [`end_batch`](Stack::end_batch), which decides what to acknowledge;
 //! 2. [`handle_timeout`](Stack::handle_timeout) if the time that [`poll_timeout`](Stack::poll_timeout) gave has come;
 //! 3. [`poll_event`](Stack::poll_event) until it is empty: these sockets may have become ready;
 //! 4. [`poll_transmit`](Stack::poll_transmit) for each interface until it has nothing more to send.
@@ -74,6 +75,8 @@
 #![allow(rustdoc::private_intra_doc_links)]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+#[doc(hidden)]
+pub mod bench;
 pub mod capture;
 pub mod device;
 pub mod frame;

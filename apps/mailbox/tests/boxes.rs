@@ -347,3 +347,19 @@ fn the_longest_body_comes_whole() {
         }
     });
 }
+
+#[test]
+fn a_flush_takes_a_round_trip_however_many_fetches_wait() {
+    each_way(BoxOptions::default(), |_, host, client| async move {
+        let sender = client.sender(&name("box"), SenderOptions::default());
+        let reader = client.reader(&name("box"), ReaderOptions { prefetch: 1_024 }).await.unwrap();
+        for _ in 0..10 {
+            sender.send(Message::new("x")).await.unwrap();
+            reader.ack(&reader.recv().await.unwrap());
+            let before = host.now();
+            reader.flush().await;
+            // On a rough way it may get lost three times and more.
+            assert!(host.now() - before < Duration::from_secs(3), "{:?}", host.now() - before);
+        }
+    });
+}

@@ -180,3 +180,43 @@ fn a_file_that_is_no_log_is_left_alone() {
         assert_eq!(file.read_all(100).unwrap(), b"somebody else's letters");
     });
 }
+
+#[test]
+fn at_most_once_a_host_that_is_down_loses_one_window_and_the_rest_waits() {
+    let (mut net, a, b) = two();
+    let controls = net.controls();
+    net.run(async {
+        let office = open(&a, false).await;
+        let client = Client::new(&b, Transport::Udp, server()).unwrap();
+        let options = SenderOptions {
+            give_up_after: Duration::from_secs(20),
+            ..SenderOptions::new(Semantics::AtMostOnce)
+        };
+        let sender = client.sender(&name("box"), options);
+        sender.send(Message::new("first")).await.unwrap();
+        b.sleep(ms(100)).await;
+        drop(office);
+        controls.crash(&a);
+        let mut tickets = Vec::new();
+        for number in 0..1_000 {
+            tickets.push(sender.post(Message::new(format!("{number}"))).unwrap());
+            b.sleep(ms(10)).await;
+        }
+        controls.restart(&a);
+        let office = open(&a, false).await;
+        for ticket in tickets {
+            sender.outcome(ticket).await.unwrap();
+        }
+        let reader = office.client().reader(&name("box"), ReaderOptions::default()).await.unwrap();
+        let mut came = 0;
+        while reader.recv_timeout(ms(500)).await.unwrap().is_some() {
+            came += 1;
+        }
+        assert!((950..1_000).contains(&came), "{came} of 1000");
+        // And what could never be sent has not been said to be on its way.
+        controls.crash(&a);
+        sender.send(Message::new("into the void")).await.unwrap();
+        b.sleep(ms(500)).await;
+        assert_eq!(sender.send(Message::new("last")).await, Err(SendError::Unreachable));
+    });
+}

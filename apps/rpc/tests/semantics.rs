@@ -94,9 +94,10 @@ impl StateMachine for Logged {
         xdr::from_bytes::<u64>(arguments).map_err(Refusal::arguments)?;
         Ok(Executed { effects: arguments.clone(), results: arguments.clone() })
     }
-    fn apply(&mut self, effects: &[u8]) {
-        let number = u64::from_be_bytes(effects.try_into().unwrap());
+    fn apply(&mut self, effects: &[u8]) -> Result<(), xdr::Error> {
+        let number: u64 = xdr::from_slice(effects)?;
         self.marks[number as usize] = self.marks[number as usize].saturating_add(1);
+        Ok(())
     }
     fn snapshot(&self) -> Bytes {
         Bytes::copy_from_slice(&self.marks)

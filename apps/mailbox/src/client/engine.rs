@@ -252,6 +252,10 @@ impl Engine {
                 }
                 None => self.strays += 1,
             },
+            Record::Taken { reader, request } => match self.readers.get_mut(&reader) {
+                Some(inbox) => inbox.handle_taken(now, request, &mut self.rtt),
+                None => self.strays += 1,
+            },
             _ => self.strays += 1,
         }
     }
@@ -430,7 +434,8 @@ impl Engine {
             match whose {
                 Whose::Sender(id) => {
                     if let Some(sender) = self.senders.get_mut(&id) {
-                        sender.outbox.give_up();
+                        // It gives up by its own clock.
+                        sender.outbox.close();
                     }
                 }
                 Whose::Reader(id) => {

@@ -5,7 +5,7 @@ use super::rtt::Rtt;
 use super::{Mode, ReaderOptions};
 use crate::BoxName;
 use crate::message::{Letter, Refusal, Semantics, Verdict};
-use crate::server::{FETCH_WAIT_MAX, FETCHES_MAX};
+use crate::server::{FETCH_WAIT_MAX, FETCHES_MAX, SETTLING_WINDOW};
 use crate::wire::{DATAGRAM_BYTES, Fetch, HEADER_BYTES, SEGMENT_BYTES, VERDICTS_MAX};
 use std::collections::{BTreeMap, VecDeque};
 use std::task::Waker;
@@ -17,8 +17,9 @@ use super::outbox::Phase;
 const VERDICT_DELAY: Duration = Duration::from_millis(5);
 /// So many don't wait.
 const VERDICTS_SOON: usize = 256;
-/// A fetch that waits at the host is asked about as often as this.
-const AGAIN_MAX: Duration = Duration::from_secs(2);
+/// A fetch that waits at the host is asked about as often as this: so long a host may be up again, and nobody there knows
+/// that somebody waits.
+const AGAIN_MAX: Duration = Duration::from_millis(500);
 
 #[derive(Debug)]
 pub(super) struct Inbox {
@@ -168,7 +169,9 @@ impl Inbox {
             settling.into_values().chain(fetches.into_values()).flat_map(|one| one.fetch.verdicts);
         let unconfirmed: Vec<_> = unconfirmed.collect();
         unconfirmed.into_iter().rev().for_each(|one| self.verdicts.push_front(one));
-        self.early.clear();
+        // What was sent at most once came by this way only; the rest the host has still.
+        let early = std::mem::take(&mut self.early).into_values().flatten();
+        self.letters.extend(early.filter(|letter| letter.semantics == Semantics::AtMostOnce));
         // No answer to an earlier fetch counts any more.
         self.forget_settled(u64::MAX);
         self.next_request = next;
@@ -210,13 +213,59 @@ impl Inbox {
                 return true;
             }
         };
-        let found = self.fetches.remove(&request).or_else(|| self.settling.remove(&request));
-        let Some(under_way) = found else { return true };
+        let Some(under_way) = self.fetches.remove(&request) else { return true };
         // A fetch that waits at the host measures the box, not the way.
         if let (1, Some(sent_at), 0) = (under_way.tries, under_way.sent_at, under_way.fetch.wait_ms) {
             rtt.sample(now.since(sent_at));
         }
-        for (id, _) in under_way.fetch.verdicts {
+        self.confirm(under_way.fetch.verdicts);
+        self.early.insert(request, letters);
+        self.is_asked = false;
+        while let Some(entry) = self.early.first_entry() {
+            if self.fetches.first_key_value().is_some_and(|(first, _)| first < entry.key()) {
+                break;
+            }
+            for letter in entry.remove() {
+                self.take_in(now, letter);
+            }
+        }
+        // The host answers in order: the answer to an earlier fetch is lost, or late.
+        if let Some(first) = self.fetches.values_mut().next().filter(|_| !self.early.is_empty())
+            && first.tries == 1
+        {
+            first.sent_at = None;
+        }
+        let answered = self.fetches.first_key_value().map_or(self.next_request, |(first, _)| *first);
+        self.forget_settled(answered);
+        self.wake();
+        true
+    }
+
+    /// The host has the verdicts of a fetch.
+    pub(super) fn handle_taken(&mut self, now: Instant, request: u64, rtt: &mut Rtt) {
+        if self.phase != Phase::Open {
+            return;
+        }
+        let verdicts = match self.fetches.get_mut(&request) {
+            // It waits for letters, and needs not say them again.
+            Some(waits) => std::mem::take(&mut waits.fetch.verdicts),
+            None => {
+                let Some(under_way) = self.settling.remove(&request) else { return };
+                if let (1, Some(sent_at)) = (under_way.tries, under_way.sent_at) {
+                    rtt.sample(now.since(sent_at));
+                }
+                under_way.fetch.verdicts
+            }
+        };
+        self.confirm(verdicts);
+        let answered = self.fetches.first_key_value().map_or(self.next_request, |(first, _)| *first);
+        self.forget_settled(answered);
+        self.wake();
+    }
+
+    /// The host knows these verdicts.
+    fn confirm(&mut self, verdicts: Vec<(u64, Verdict)>) {
+        for (id, _) in verdicts {
             match self.had.get_mut(&id) {
                 // It is to come again.
                 Some(Had::Judged(Verdict::Nack)) => drop(self.had.remove(&id)),
@@ -227,22 +276,6 @@ impl Inbox {
                 _ => {}
             }
         }
-        if request < SETTLING {
-            self.early.insert(request, letters);
-            self.is_asked = false;
-        }
-        while let Some(entry) = self.early.first_entry() {
-            if self.fetches.first_key_value().is_some_and(|(first, _)| first < entry.key()) {
-                break;
-            }
-            for letter in entry.remove() {
-                self.take_in(now, letter);
-            }
-        }
-        let answered = self.fetches.first_key_value().map_or(self.next_request, |(first, _)| *first);
-        self.forget_settled(answered);
-        self.wake();
-        true
     }
 
     /// Forgets settled letters that no answer can bring, since all fetches before `answered` are answered.
@@ -284,7 +317,11 @@ impl Inbox {
         }
         let wanted = self.is_wanted || self.options.prefetch > 1;
         let room = self.options.prefetch.saturating_sub(self.letters.len());
-        let fetches_max = if self.options.prefetch > PREFETCH_LONG { 2 } else { 1 };
+        let fetches_max = match self.mode {
+            _ if self.options.prefetch <= PREFETCH_LONG => 1,
+            Mode::Datagrams => FETCHES_DATAGRAMS,
+            Mode::Connection => 2,
+        };
         if wanted && room > self.options.prefetch / 2 && self.fetches.len() < fetches_max {
             return u32::try_from(room).unwrap_or(u32::MAX);
         }
@@ -307,8 +344,7 @@ impl Inbox {
             return Some(again.fetch.clone());
         }
         let letters_max = self.wants();
-        let may_settle = (self.settling.len() as u64) < FETCHES_MAX;
-        if letters_max == 0 && !(may_settle && self.verdicts_since.is_some_and(|at| at <= now)) {
+        if letters_max == 0 && !(self.may_settle() && self.verdicts_since.is_some_and(|at| at <= now)) {
             return None;
         }
         let wait = self.is_wanted || !self.is_asked;
@@ -338,6 +374,12 @@ impl Inbox {
         Some(fetch)
     }
 
+    /// Whether one more fetch for verdicts alone may be under way.
+    fn may_settle(&self) -> bool {
+        let first = self.settling.first_key_value().map_or(self.next_settling, |(first, _)| *first);
+        (self.settling.len() as u64) < FETCHES_MAX && self.next_settling - first < SETTLING_WINDOW
+    }
+
     /// When a fetch is to be sent (again); at once where none is known.
     fn again_at(mode: Mode, one: &UnderWay, rtt: &Rtt) -> Option<Instant> {
         let sent_at = one.sent_at?;
@@ -351,10 +393,10 @@ impl Inbox {
         if self.phase != Phase::Open {
             return None;
         }
-        let again =
-            self.fetches.values().map(|one| Inbox::again_at(self.mode, one, rtt).unwrap_or(Instant::ZERO));
+        let under_way = self.fetches.values().chain(self.settling.values());
+        let again = under_way.map(|one| Inbox::again_at(self.mode, one, rtt).unwrap_or(Instant::ZERO));
         let again = again.filter(|at| *at < Instant::FAR_FUTURE).min();
-        let verdicts = self.verdicts_since.filter(|_| (self.settling.len() as u64) < FETCHES_MAX);
+        let verdicts = self.verdicts_since.filter(|_| self.may_settle());
         match (again, verdicts) {
             (Some(again), Some(verdicts)) => Some(again.min(verdicts)),
             (again, verdicts) => again.or(verdicts),
@@ -366,8 +408,11 @@ impl Inbox {
 const VERDICTS_PER_FETCH: usize = 100;
 /// Fetches that only say verdicts are numbered from here on, so that they need not be answered in their turn.
 const SETTLING: u64 = 1 << 63;
-/// A reader that fetches more than this ahead has two fetches under way.
+/// A reader that fetches more than this ahead has several fetches under way.
 const PREFETCH_LONG: usize = 64;
+/// So many where each brings no more than a datagram has room for.
+const FETCHES_DATAGRAMS: usize = 4;
+const _: () = assert!((FETCHES_DATAGRAMS as u64) < FETCHES_MAX);
 const _: () = assert!(VERDICTS_PER_FETCH <= VERDICTS_MAX);
 
 #[cfg(test)]

@@ -16,6 +16,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::Poll;
 use tapstack::net::{Host, TcpStream, UdpSocket};
+use tapstack::socket::SocketOption;
 use tapstack::time::{Duration, Instant};
 
 /// A client as its handles hold it. When the last is gone, its task says what there is to say, and ends.
@@ -241,6 +242,9 @@ impl Inner {
                     pause = PAUSE_MIN;
                     // Batches are made above; Nagle's rule would only hold the last piece back.
                     drop(stream.set_nodelay(true));
+                    for option in KEEP_ALIVE {
+                        drop(stream.set_option(option));
+                    }
                     self.lock().connected(self.host.random_u64());
                     let ended = either(self.write_all(&stream), self.read_all(&stream)).await;
                     if let Err(error) = ended {
@@ -328,7 +332,14 @@ impl Inner {
     }
 }
 
-const CONNECT_PATIENCE: Duration = Duration::from_secs(10);
+/// Short, so that an attempt that began while the host was down doesn't back off for long: a new one asks sooner.
+const CONNECT_PATIENCE: Duration = Duration::from_secs(3);
+/// Who only waits for letters has nothing to send that a host which has come up again would refuse.
+const KEEP_ALIVE: [SocketOption; 3] = [
+    SocketOption::KeepIdle(Duration::from_secs(1)),
+    SocketOption::KeepInterval(Duration::from_secs(1)),
+    SocketOption::KeepAlive(true),
+];
 /// Between two attempts to connect.
 const PAUSE_MIN: Duration = Duration::from_millis(50);
 const PAUSE_MAX: Duration = Duration::from_secs(2);

@@ -187,7 +187,9 @@ impl Outbox {
     pub(super) fn opened(&mut self, next: u64, room: u32, again: bool, restored: bool) -> bool {
         self.flights.clear();
         (self.probe_at, self.probes, self.rto_backoff) = (None, 0, 0);
-        (self.cwnd, self.ssthresh) = (CWND_FIRST, f64::MAX);
+        if again {
+            (self.cwnd, self.ssthresh) = (CWND_FIRST, f64::MAX);
+        }
         let forgotten = again && !restored && self.semantics == Semantics::EffectivelyOnce;
         if forgotten && self.sent_ever > self.una {
             // They may have come and been read before the host went down: to send them again could be once too often.
@@ -348,7 +350,11 @@ impl Outbox {
         let late = |flight: &Flight| !flight.has_come && !flight.is_lost && flight.sent_at + rto <= now;
         if self.mode == Mode::Datagrams && self.flights.iter().any(late) {
             if self.semantics == Semantics::AtMostOnce {
-                self.flights.retain(|flight| !late(flight));
+                // Before more is sent to nobody, somebody has to answer.
+                self.close();
+                if !self.queue.is_empty() {
+                    self.stuck_since.get_or_insert(now);
+                }
             } else {
                 // RFC 6298 (5.4 to 5.6): all that is under way is in doubt, and the timer backs off.
                 self.flights

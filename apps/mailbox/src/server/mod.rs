@@ -39,6 +39,8 @@ pub const READER_IDLE_MAX: Duration = Duration::from_secs(30);
 pub const FETCH_WAIT_MAX: Duration = Duration::from_secs(5);
 /// Fetches of a reader that may be under way at once.
 pub const FETCHES_MAX: u64 = 8;
+/// A fetch for verdicts alone that is so many behind the latest one counts as one that has had its effect.
+pub const SETTLING_WINDOW: u64 = u64::BITS as u64;
 
 /// Records that wait to be sent, and as many that wait for the disk, at most.
 pub const OUT_RECORDS_MAX: usize = 65_536;

@@ -3,7 +3,8 @@
 use super::{FETCH_WAIT_MAX, FETCHES_MAX, Peer, READER_IDLE_MAX, READERS_MAX, Server, fitting};
 use crate::BoxName;
 use crate::message::{Kind, Letter, Refusal};
-use crate::wire::{Answer, Fetch, RECORD_BYTES_MAX, Record};
+use crate::store::letter_bytes;
+use crate::wire::{Answer, Fetch, ITEMS_MAX, RECORD_BYTES_MAX, Record};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use tapstack::time::{Duration, Instant};
 
@@ -26,6 +27,8 @@ struct Reader {
     next: u64,
     /// Fetches that have come and aren't answered.
     pending: BTreeMap<u64, Fetch>,
+    /// Which fetches for verdicts alone have had their effect.
+    settled: Seen,
     /// Answers that may have to be repeated.
     answered: BTreeMap<u64, Vec<Letter>>,
     /// Letters that it was given by the host's earlier incarnation, and may never have got.
@@ -85,11 +88,37 @@ impl Reader {
             number,
             next: 0,
             pending: BTreeMap::new(),
+            settled: Seen::default(),
             answered: BTreeMap::new(),
             again: VecDeque::new(),
             waits_until: None,
             heard_at: now,
         }
+    }
+}
+
+/// Which numbers have come, of the last [`super::SETTLING_WINDOW`] and all before (as the anti-replay window of RFC 4303,
+/// section 3.4.3).
+#[derive(Debug, Default)]
+struct Seen {
+    /// The highest so far.
+    newest: u64,
+    /// The lowest bit is that of the newest, the next one that of the number before it, and so on.
+    bits: u64,
+}
+
+impl Seen {
+    /// Notes a number. Returns whether it is new: what is too old to be known counts as seen.
+    fn note(&mut self, number: u64) -> bool {
+        let shifted = |bits: u64, by: u64| u32::try_from(by).ok().and_then(|by| bits.checked_shl(by));
+        if number > self.newest {
+            self.bits = shifted(self.bits, number - self.newest).unwrap_or(0);
+            self.newest = number;
+        }
+        let Some(bit) = shifted(1, self.newest - number) else { return false };
+        let is_new = self.bits & bit == 0;
+        self.bits |= bit;
+        is_new
     }
 }
 
@@ -154,11 +183,13 @@ impl Server {
         (reader.peer, reader.heard_at) = (Some(peer), now);
         let number = reader.number;
         reader.answered = reader.answered.split_off(&heard);
-        // Verdicts of a fetch that comes again have had their effect.
-        self.counters.stray_verdicts += self.boxes.settle(now, number, id, &fetch.verdicts);
         if fetch.letters_max == 0 {
-            // It only says verdicts, and need not wait its turn.
-            self.send_after_disk(peer, Record::Delivery { reader: id, request, letters: Ok(Vec::new()) });
+            // It only says verdicts, and need not wait its turn. In a copy of it they have had their effect: a letter
+            // that was given back may be the reader's again by now.
+            if reader.settled.note(request) {
+                self.counters.stray_verdicts += self.boxes.settle(now, number, id, &fetch.verdicts);
+            }
+            self.send_after_disk(peer, Record::Taken { reader: id, request });
             return;
         }
         if request < reader.next {
@@ -177,9 +208,17 @@ impl Server {
             self.counters.stray_fetches += 1;
             return;
         }
-        let fetch = Fetch { verdicts: Vec::new(), ..fetch };
-        reader.pending.entry(request).or_insert(fetch);
+        let (has_verdicts, is_new) = (!fetch.verdicts.is_empty(), !reader.pending.contains_key(&request));
+        if is_new {
+            self.counters.stray_verdicts += self.boxes.settle(now, number, id, &fetch.verdicts);
+            reader.pending.insert(request, Fetch { verdicts: Vec::new(), ..fetch });
+        }
         self.serve_reader(now, id);
+        // Nobody should have to wait for letters to know that the verdicts have come.
+        let waits = |reader: &Reader| reader.pending.contains_key(&request);
+        if has_verdicts && self.readers.readers.get(&id).is_some_and(waits) {
+            self.send_after_disk(peer, Record::Taken { reader: id, request });
+        }
     }
 
     /// Answers a reader's fetches as far as there are letters.
@@ -203,14 +242,25 @@ impl Server {
         let Some(fetch) = reader.pending.get(&reader.next) else { return Next::Nothing };
         let number = reader.number;
         let Some(queue) = self.boxes.get(number) else { return Next::Answer(Vec::new()) };
-        while let Some(again) = reader.again.pop_front() {
-            // One at a time: there are few, and any length fits.
+        let letters_max = (fetch.letters_max as usize).min(ITEMS_MAX);
+        let bytes_max = (fetch.bytes_max as usize).min(DELIVERY_BYTES_MAX);
+        let (mut letters, mut bytes) = (Vec::new(), 0);
+        while letters.len() < letters_max
+            && let Some(&again) = reader.again.front()
+        {
             if let Some(letter) = queue.held(again, id, now) {
-                return Next::Answer(vec![letter]);
+                bytes += letter_bytes(&letter);
+                if bytes > bytes_max && !letters.is_empty() {
+                    break;
+                }
+                letters.push(letter);
             }
+            reader.again.pop_front();
         }
-        let (letters_max, bytes_max) = (fetch.letters_max as usize, fetch.bytes_max as usize);
-        let letters = self.boxes.take(now, number, id, letters_max, bytes_max.min(DELIVERY_BYTES_MAX));
+        if !letters.is_empty() {
+            return Next::Answer(letters);
+        }
+        let letters = self.boxes.take(now, number, id, letters_max, bytes_max);
         if !letters.is_empty() {
             return Next::Answer(letters);
         }

@@ -202,8 +202,45 @@ fn nothing_is_said_before_the_disk_has_it() {
     let answer = Ok(Answer::Opened { restored: true, next: 2, room: 9_998 });
     assert_eq!(opened, [Record::Answer { request: 1, answer }]);
     again.attach();
-    assert_eq!(bodies(&again.fetch(0, 10, &[])), ["0"], "its letters are its own still");
-    assert_eq!(bodies(&again.fetch(1, 10, &[])), ["1"]);
+    assert_eq!(bodies(&again.fetch(0, 10, &[])), ["0", "1"], "its letters are its own still");
+}
+
+#[test]
+fn who_waits_for_letters_hears_at_once_that_the_verdicts_have_come() {
+    let mut desk = Desk::new(&BoxOptions::default());
+    desk.open(Semantics::AtLeastOnce);
+    desk.attach();
+    desk.send(0, 2);
+    let ids: Vec<u64> = match &desk.fetch(0, 2, &[])[..] {
+        [Record::Delivery { letters: Ok(letters), .. }] => letters.iter().map(|letter| letter.id).collect(),
+        other => panic!("{other:?}"),
+    };
+    let verdicts: Vec<_> = ids.iter().map(|id| (*id, Verdict::Ack)).collect();
+    let taken = |request| vec![Record::Taken { reader: 4, request }];
+    assert_eq!(desk.fetch(1, 2, &verdicts), taken(1));
+    assert_eq!(desk.fetch(1, 2, &verdicts), taken(1), "the first may have been lost");
+    assert_eq!(desk.fetch(2, 2, &[]), [], "and this one has nothing to be taken");
+    assert_eq!(desk.server.counters().stray_verdicts, 0);
+    assert_eq!(bodies(&desk.send(2, 1)), ["2"]);
+}
+
+#[test]
+fn a_copy_of_a_verdict_has_no_effect() {
+    let mut desk = Desk::new(&BoxOptions::default());
+    desk.open(Semantics::EffectivelyOnce);
+    desk.attach();
+    desk.send(0, 1);
+    let id = match &desk.fetch(0, 1, &[])[..] {
+        [Record::Delivery { letters: Ok(letters), .. }] => letters[0].id,
+        other => panic!("{other:?}"),
+    };
+    let settling = 1 << 63;
+    desk.fetch(settling, 0, &[(id, Verdict::Nack)]);
+    assert_eq!(bodies(&desk.fetch(1, 1, &[])), ["0"], "it is the reader's again");
+    let copy = desk.fetch(settling, 0, &[(id, Verdict::Nack)]);
+    assert_eq!(copy, [Record::Taken { reader: 4, request: settling }]);
+    let number = desk.server.boxes.find(&name()).unwrap();
+    assert_eq!(desk.server.boxes.get(number).unwrap().waiting(), 0, "and nobody else may have it");
 }
 
 #[test]

@@ -366,6 +366,7 @@ impl Record {
             Record::Ack(_) => 7,
             Record::Fetch(_) => 8,
             Record::Delivery { .. } => 9,
+            Record::Taken { .. } => 10,
         }
     }
 
@@ -403,6 +404,7 @@ impl Record {
                 request: from.take_u64()?,
                 letters: take_result(from, |from| from.take_array(ITEMS_MAX, Letter::decode))?,
             },
+            10 => Record::Taken { reader: from.take_u64()?, request: from.take_u64()? },
             other => return Err(bad("kind", other)),
         })
     }
@@ -458,6 +460,10 @@ impl Encode for Record {
                 put_result(to, letters, |letters, to| {
                     to.put_array(letters, ITEMS_MAX, |letter, to| letter.encode(to))
                 })
+            }
+            Record::Taken { reader, request } => {
+                to.put_u64(*reader)?;
+                to.put_u64(*request)
             }
         }
     }

@@ -123,6 +123,13 @@ pub enum Record {
         /// The letters in order, or why there can't be any.
         letters: Result<Vec<Letter>, Refusal>,
     },
+    /// Host: the verdicts of that fetch have their effect; letters, if it wants any, come when there are some.
+    Taken {
+        /// Who fetched.
+        reader: u64,
+        /// The number of the fetch.
+        request: u64,
+    },
 }
 
 /// What can be asked.

@@ -202,6 +202,7 @@ fn records() -> impl Strategy<Value = Record> {
             request,
             letters: Err(Refusal::Unknown)
         }),
+        (n, n).prop_map(|(reader, request)| Record::Taken { reader, request }),
     ]
 }
 

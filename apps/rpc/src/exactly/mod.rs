@@ -26,11 +26,15 @@ use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tapstack::net::{Host, JoinHandle};
+use tapstack_xdr::{Decode, Encode};
 use tokio::sync::{Notify, watch};
 use window::{Clients, Known};
 
 /// Bytes of one call's effects at most, and of its results: they are kept for each call of a window.
 pub const LOGGED_BYTES_MAX: usize = 16 << 10;
+
+/// Bytes of all results that are kept for the clients' windows at most: then new calls get SYSTEM_ERR.
+pub const RESULTS_BYTES_MAX: usize = 256 << 20;
 
 /// A log longer than this gives way to a checkpoint.
 pub const LOG_BYTES_MAX: u64 = 4 << 20;
@@ -49,8 +53,9 @@ pub trait StateMachine: Send + 'static {
     /// Decides what a call does, without doing it.
     fn execute(&self, context: &CallContext, procedure: u32, arguments: &Bytes) -> Result<Executed, Refusal>;
 
-    /// Does it. What an effect does depends on nothing but the state and the effect.
-    fn apply(&mut self, effects: &[u8]);
+    /// Does it. What an effect does depends on nothing but the state and the effect. Errors: it is none of this service,
+    /// and nothing is changed.
+    fn apply(&mut self, effects: &[u8]) -> Result<(), crate::xdr::Error>;
 
     /// The state as bytes, for a checkpoint.
     fn snapshot(&self) -> Bytes;
@@ -66,6 +71,25 @@ pub struct Executed {
     pub effects: Bytes,
     /// The results as coded; [`LOGGED_BYTES_MAX`] at most.
     pub results: Bytes,
+}
+
+impl Executed {
+    /// Results with an effect that has an XDR coding, or with none. Errors: what to answer where they are too long.
+    pub fn new<R, E>(context: &CallContext, results: &R, effect: Option<&E>) -> Result<Executed, Refusal>
+    where
+        R: Encode + ?Sized,
+        E: Encode + ?Sized,
+    {
+        // As optional data, so that an effect without a byte isn't taken for none.
+        let coded = effect.map(|effect| crate::xdr::to_bytes(&Some(effect), LOGGED_BYTES_MAX));
+        let effects = coded.transpose().map_err(Refusal::results)?.unwrap_or_default();
+        Ok(Executed { effects, results: context.encode(results)? })
+    }
+
+    /// The effect that [`Executed::new`] coded. Errors: it is none of this type.
+    pub fn effect<E: Decode>(effects: &[u8]) -> Result<Option<E>, crate::xdr::Error> {
+        if effects.is_empty() { Ok(None) } else { crate::xdr::from_slice(effects) }
+    }
 }
 
 /// A state machine as a service whose calls are executed exactly once: see the module's documentation.
@@ -121,15 +145,15 @@ impl<M: StateMachine> ExactlyOnce<M> {
         log_bytes_max: u64,
     ) -> io::Result<ExactlyOnce<M>> {
         let (log, recovered) = Log::open(host.disk()?, name, log_bytes_max).await?;
+        let invalid = |error| io::Error::new(io::ErrorKind::InvalidData, error);
         let mut clients = Clients::default();
         let mut last = 0;
         if let Some(Checkpoint { number, snapshot, clients: kept }) = recovered.checkpoint {
-            let invalid = |error| io::Error::new(io::ErrorKind::InvalidData, error);
             machine.restore(&snapshot).map_err(invalid)?;
             (clients, last) = (Clients::from_records(kept), number);
         }
         for Record { number, call, effects } in recovered.records {
-            machine.apply(&effects);
+            machine.apply(&effects).map_err(invalid)?;
             if let Some(call) = call {
                 clients.note(call, 0);
             }
@@ -172,6 +196,10 @@ impl<M: StateMachine> ExactlyOnce<M> {
         procedure: &Procedure,
         arguments: &Bytes,
     ) -> Result<(Bytes, u64), Refusal> {
+        if *self.committed.borrow() == Committed::Failed {
+            // What was executed before it failed may be on the disk, or not: only a restart can tell.
+            return Err(Refusal::Silence);
+        }
         let mut state = self.shared.state();
         let state = &mut *state;
         let mut call = None;
@@ -211,9 +239,14 @@ impl<M: StateMachine> ExactlyOnce<M> {
         let call = call.map(|call| window::Call { results: results.clone(), ..call });
         let number = state.last + 1;
         let record = Record { number, call, effects };
+        let before = state.unwritten.len();
         record.append_to(&mut state.unwritten).map_err(Refusal::results)?;
+        if let Err(error) = state.machine.apply(&record.effects) {
+            ::log::error!("a service can't read its own effect: {error}");
+            state.unwritten.truncate(before);
+            return Err(Refusal::SystemError);
+        }
         state.last = number;
-        state.machine.apply(&record.effects);
         if let Some(call) = record.call {
             state.clients.note(call, number);
         }

@@ -36,7 +36,11 @@ pub(super) enum Known {
 
 /// All clients.
 #[derive(Default)]
-pub(super) struct Clients(BTreeMap<String, Client>);
+pub(super) struct Clients {
+    clients: BTreeMap<String, Client>,
+    /// Of all results that are kept.
+    bytes: usize,
+}
 
 #[derive(Default)]
 struct Client {
@@ -47,11 +51,12 @@ struct Client {
 
 impl Clients {
     pub(super) fn look_up(&self, call: &Call) -> Known {
-        let Some(client) = self.0.get(&call.client) else {
-            return if self.0.len() < CLIENTS_MAX { Known::New } else { Known::Full };
+        let new = if self.bytes < super::RESULTS_BYTES_MAX { Known::New } else { Known::Full };
+        let Some(client) = self.clients.get(&call.client) else {
+            return if self.clients.len() < CLIENTS_MAX { new } else { Known::Full };
         };
         if call.incarnation != client.incarnation {
-            return if call.incarnation > client.incarnation { Known::New } else { Known::TooOld };
+            return if call.incarnation > client.incarnation { new } else { Known::TooOld };
         }
         if let Some((known, record)) = client.replied.get(&call.xid) {
             let same = (known.procedure, known.checksum) == (call.procedure, call.checksum);
@@ -59,26 +64,31 @@ impl Clients {
             return if same { replied() } else { Known::Another };
         }
         // The client never has a call under way that is WINDOW or more older than one that it has begun.
-        if call.xid <= client.newest.saturating_sub(WINDOW) { Known::TooOld } else { Known::New }
+        if call.xid <= client.newest.saturating_sub(WINDOW) { Known::TooOld } else { new }
     }
 
     /// Notes a call that was executed by a record.
     pub(super) fn note(&mut self, call: Call, record: u64) {
-        let client = self.0.entry(call.client.clone()).or_default();
+        let client = self.clients.entry(call.client.clone()).or_default();
         if call.incarnation > client.incarnation {
+            self.bytes -= client.replied.values().map(|(call, _)| call.bytes()).sum::<usize>();
             *client = Client { incarnation: call.incarnation, ..Client::default() };
         }
         client.newest = client.newest.max(call.xid);
-        client.replied.insert(call.xid, (call, record));
+        self.bytes += call.bytes();
+        let before = client.replied.insert(call.xid, (call, record));
+        self.bytes -= before.map_or(0, |(call, _)| call.bytes());
         let oldest = client.newest.saturating_sub(WINDOW) + 1;
-        client.replied = client.replied.split_off(&oldest);
+        while let Some(entry) = client.replied.first_entry().filter(|entry| *entry.key() < oldest) {
+            self.bytes -= entry.remove().0.bytes();
+        }
     }
 
     /// As a checkpoint keeps them.
     pub(super) fn to_records(&self) -> Vec<Call> {
         let calls =
             |client: &Client| client.replied.values().map(|(call, _)| call.clone()).collect::<Vec<_>>();
-        self.0.values().flat_map(calls).collect()
+        self.clients.values().flat_map(calls).collect()
     }
 
     /// From a checkpoint: what is in there is on the disk.
@@ -86,6 +96,13 @@ impl Clients {
         let mut clients = Clients::default();
         calls.into_iter().for_each(|call| clients.note(call, 0));
         clients
+    }
+}
+
+impl Call {
+    /// What it takes in memory, about.
+    fn bytes(&self) -> usize {
+        size_of::<Call>() + self.client.len() + self.results.len()
     }
 }
 
@@ -139,5 +156,33 @@ mod tests {
         let again = Clients::from_records(clients.to_records());
         assert!(matches!(again.look_up(&call(2, 1)), Known::Replied { record: 0, .. }));
         assert_eq!(again.look_up(&call(1, 2)), Known::TooOld);
+        assert_eq!((again.bytes, clients.bytes), (call(2, 1).bytes(), call(2, 1).bytes()));
+    }
+
+    #[test]
+    fn results_of_all_clients_together_have_a_limit() {
+        let mut clients = Clients::default();
+        let results = Bytes::from(vec![0; super::super::LOGGED_BYTES_MAX]);
+        let long = |number: usize| Call {
+            client: (number / WINDOW as usize).to_string(),
+            results: results.clone(),
+            ..call(1, 1 + (number % WINDOW as usize) as u32)
+        };
+        let fitting = (0..).take_while(|&number| {
+            let is_new = clients.look_up(&long(number)) == Known::New;
+            if is_new {
+                clients.note(long(number), 1);
+            }
+            is_new
+        });
+        let fitting = fitting.count();
+        assert!(fitting * super::super::LOGGED_BYTES_MAX <= super::super::RESULTS_BYTES_MAX, "{fitting}");
+        assert!(
+            matches!(clients.look_up(&long(5)), Known::Replied { .. }),
+            "what was executed is known still"
+        );
+        // Each client's window moves on where there is room.
+        clients.note(Call { xid: 3 * WINDOW, ..long(0) }, 2);
+        assert_eq!(clients.look_up(&Call { client: "new".into(), ..call(1, 1) }), Known::New);
     }
 }

@@ -171,7 +171,7 @@ impl Call {
         count(&self.shared.counters.executed);
         let answer = self.answer().await;
         let reply = self.reply(answer);
-        if let Some(key) = self.key {
+        if let Some(key) = self.key.take() {
             lock(&self.shared.duplicates).replied(self.shared.host.now(), key, reply.clone());
         }
         reply
@@ -226,6 +226,16 @@ impl Call {
         }
         let reply = Reply { xid: self.header.xid, verifier: self.verifier.clone(), outcome };
         reply.message().ok()
+    }
+}
+
+impl Drop for Call {
+    /// One that came to no end (its procedure panicked, or its task was stopped) has no reply: its duplicates are dropped
+    /// for as long as others get theirs again, and not for ever.
+    fn drop(&mut self) {
+        if let Some(key) = self.key.take() {
+            lock(&self.shared.duplicates).replied(self.shared.host.now(), key, None);
+        }
     }
 }
 
