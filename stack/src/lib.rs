@@ -25,7 +25,8 @@
 //! A [`Stack`] is one machine's protocol state: no thread, no clock, no entropy, no system call. It is driven from
 //! outside, by [`sim`] or by the run loop in [`net`], in turns of
 //!
-//! 1. [`handle_frame`](Stack::handle_frame) for up to [`stack::RX_BATCH_MAX`] frames that wait,
+//! 1. [`handle_frame`](Stack::handle_frame) for up to [`stack::RX_BATCH_MAX`] frames that wait (or
+//!    [`handle_train`](Stack::handle_train) for those that came in one buffer),
 //!    then [`end_batch`](Stack::end_batch), which decides what to acknowledge;
 //! 2. [`handle_timeout`](Stack::handle_timeout) if the time that [`poll_timeout`](Stack::poll_timeout) gave has come;
 //! 3. [`poll_event`](Stack::poll_event) until it is empty: these sockets may have become ready;

@@ -160,12 +160,12 @@ impl Machine {
     fn receive(&mut self, now: Instant) -> io::Result<bool> {
         let mut any = false;
         let mut batch = 0;
-        while let Some(frame) = self.device.rx.receive(now)? {
+        while let Some(train) = self.device.rx.receive_train(now)? {
             any = true;
-            batch += 1;
-            self.stack.handle_frame(now, INTERFACE, frame);
-            if batch % RX_BATCH_MAX == 0 {
+            batch += self.stack.handle_train(now, INTERFACE, train);
+            if batch >= RX_BATCH_MAX {
                 self.stack.end_batch(now);
+                batch = 0;
             }
         }
         self.stack.end_batch(now);

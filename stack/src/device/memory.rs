@@ -2,7 +2,7 @@
 
 use super::cut::Cutter;
 use super::{Device, Receive, Transmit};
-use crate::frame::{RxFrame, TxFrame};
+use crate::frame::{RxFrame, RxTrain, TxFrame};
 use crate::stack::{Medium, Offloads};
 use crate::time::Instant;
 use std::collections::VecDeque;
@@ -81,7 +81,9 @@ struct Wire(Arc<Mutex<Queue>>);
 
 #[derive(Default)]
 struct Queue {
-    frames: VecDeque<RxFrame>,
+    trains: VecDeque<RxTrain>,
+    /// Frames in them.
+    count: usize,
     receiver_gone: bool,
 }
 
@@ -95,13 +97,37 @@ impl Wire {
 struct MemoryReceive {
     wire: Wire,
     /// Taken from the wire all at once: a lock for each frame would cost more than the frame.
-    batch: VecDeque<RxFrame>,
+    batch: VecDeque<RxTrain>,
+}
+
+impl MemoryReceive {
+    fn next_batch(&mut self) {
+        let mut queue = self.wire.lock();
+        core::mem::swap(&mut self.batch, &mut queue.trains);
+        queue.count = 0;
+    }
 }
 
 impl Receive for MemoryReceive {
     fn receive(&mut self, _now: Instant) -> io::Result<Option<RxFrame>> {
+        loop {
+            let Some(train) = self.batch.front_mut() else {
+                self.next_batch();
+                if self.batch.is_empty() {
+                    return Ok(None);
+                }
+                continue;
+            };
+            match train.pop_front() {
+                Some(frame) => return Ok(Some(frame)),
+                None => drop(self.batch.pop_front()),
+            }
+        }
+    }
+
+    fn receive_train(&mut self, _now: Instant) -> io::Result<Option<RxTrain>> {
         if self.batch.is_empty() {
-            core::mem::swap(&mut self.batch, &mut self.wire.lock().frames);
+            self.next_batch();
         }
         Ok(self.batch.pop_front())
     }
@@ -111,7 +137,7 @@ impl Drop for MemoryReceive {
     fn drop(&mut self) {
         let mut queue = self.wire.lock();
         queue.receiver_gone = true;
-        queue.frames.clear();
+        queue.trains.clear();
     }
 }
 
@@ -136,21 +162,24 @@ impl Transmit for MemoryTransmit {
             ));
         }
         let count = if segmentation { frame.segments() } else { 1 };
-        let room = self.options.queue_frames_max.saturating_sub(queue.frames.len());
+        let room = self.options.queue_frames_max.saturating_sub(queue.count);
         // More than the queue ever holds goes into an empty one.
-        if count > room && !queue.frames.is_empty() {
+        if count > room && queue.count > 0 {
             return Err(io::ErrorKind::WouldBlock.into());
         }
         if segmentation {
-            return match self.cutter.cut(frame, self.options.medium, &mut queue.frames) {
-                true => Ok(()),
-                false => Err(io::Error::new(io::ErrorKind::InvalidData, "a super-frame that can't be cut")),
-            };
+            if !self.cutter.cut(frame, self.options.medium, &mut queue.trains) {
+                return Err(io::Error::new(io::ErrorKind::InvalidData, "a super-frame that can't be cut"));
+            }
+            queue.count += count;
+            return Ok(());
         }
-        queue.frames.push_back(match offloads.tx_checksum {
+        queue.count += count;
+        let frame = match offloads.tx_checksum {
             true => frame.to_received(),
             false => RxFrame { id: frame.id, gso: frame.gso, ..RxFrame::new(frame.completed()) },
-        });
+        };
+        queue.trains.push_back(frame.into());
         Ok(())
     }
 }

@@ -1,7 +1,7 @@
 //! Devices: what carries frames. A device is two halves, so that a program's thread can send while another receives.
 //!
 //! - **In**: [`TxFrame`]s to put on the link; bytes from the link.
-//! - **Out**: [`RxFrame`]s.
+//! - **Out**: [`RxFrame`]s, or [`RxTrain`]s of those that lie in one buffer.
 //! - **Keeps**: nothing of the protocols.
 //! - **Timers**: only wrappers that delay frames have one ([`Receive::next_deadline`], [`Transmit::next_deadline`]).
 //! - **RFC**: none of its own: completed checksums are RFC 1071's; the header of offload mode is virtio 1.2's.
@@ -24,7 +24,7 @@ pub use memory::MemoryOptions;
 #[cfg(target_os = "linux")]
 pub use tap::{Tap, TapError, TapOptions};
 
-use crate::frame::{RxFrame, TxFrame};
+use crate::frame::{RxFrame, RxTrain, TxFrame};
 use crate::stack::{Medium, Offloads};
 use crate::time::Instant;
 use std::io;
@@ -33,6 +33,11 @@ use std::io;
 pub trait Receive: Send {
     /// The next frame that waits, or none. Errors: the device is gone.
     fn receive(&mut self, now: Instant) -> io::Result<Option<RxFrame>>;
+
+    /// As [`Receive::receive`]: all frames that follow the first one in the same buffer come with it.
+    fn receive_train(&mut self, now: Instant) -> io::Result<Option<RxTrain>> {
+        Ok(self.receive(now)?.map(RxTrain::from))
+    }
 
     /// When a held-back frame is due, if one is.
     fn next_deadline(&self) -> Option<Instant> {

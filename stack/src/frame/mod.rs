@@ -12,6 +12,7 @@
 mod cause;
 mod flatten;
 mod outcome;
+mod strided;
 
 use bytes::Bytes;
 use core::fmt;
@@ -20,6 +21,7 @@ use smallvec::SmallVec;
 pub use cause::{AckWhy, ArpWhy, Cause, CauseKind, RetransmitWhy, Riders};
 pub use flatten::complete_checksum;
 pub use outcome::{DropReason, Outcome};
+pub use strided::Strided;
 
 /// Identifies one packet through a capture, across forwarding and simulated wires.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -108,6 +110,35 @@ impl RxFrame {
     /// A frame of which nothing but its bytes is known.
     pub fn new(bytes: impl Into<Bytes>) -> RxFrame {
         RxFrame { bytes: bytes.into(), ..RxFrame::default() }
+    }
+}
+
+/// Frames that came in together: one behind the other in one buffer. What is known about them holds for each.
+#[derive(Clone, Debug, Default)]
+pub struct RxTrain {
+    /// Their bytes, as [`RxFrame::bytes`].
+    pub frames: Strided,
+    /// The first one's.
+    pub id: PacketId,
+    /// The transport checksum's state.
+    pub checksum: RxChecksum,
+    /// Set when they are super-frames.
+    pub gso: Option<Gso>,
+}
+
+impl From<RxFrame> for RxTrain {
+    fn from(frame: RxFrame) -> RxTrain {
+        let RxFrame { bytes, id, checksum, gso } = frame;
+        RxTrain { frames: bytes.into(), id, checksum, gso }
+    }
+}
+
+impl RxTrain {
+    /// Takes the first frame out.
+    pub fn pop_front(&mut self) -> Option<RxFrame> {
+        let RxTrain { checksum, gso, .. } = *self;
+        let bytes = self.frames.pop_front()?;
+        Some(RxFrame { bytes, id: core::mem::take(&mut self.id), checksum, gso })
     }
 }
 

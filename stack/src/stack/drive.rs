@@ -2,7 +2,9 @@
 
 use super::express::Head;
 use super::{RX_BATCH_MAX, Stack};
-use crate::frame::{DropReason, Outcome, PacketId, RxChecksum, RxFrame, TxChecksum, TxFrame};
+use crate::frame::{
+    DropReason, Outcome, PacketId, RxChecksum, RxFrame, RxTrain, Strided, TxChecksum, TxFrame,
+};
 use crate::icmp;
 use crate::ip::{Input, News, PacketIn, Sender};
 use crate::link::{Received, Turn};
@@ -18,14 +20,28 @@ impl Stack {
         if frame.id == PacketId::default() {
             frame.id = self.numbers.next();
         }
-        self.cx.counters.frames_in += 1;
-        self.cx.counters.bytes_in += frame.bytes.len() as u64;
         if self.observer.is_some() {
             return self.handle_observed(interface, frame);
         }
-        match self.express(interface, &mut frame) {
-            Some(outcome) => outcome,
-            None => self.input(interface, frame),
+        self.handle_numbered(interface, frame)
+    }
+
+    /// Frames came in together: as [`Stack::handle_frame`] of each, in order, but what is alike in them is done for all.
+    /// Returns how many they were, as they count in a batch.
+    pub fn handle_train(&mut self, now: Instant, interface: InterfaceId, mut train: RxTrain) -> usize {
+        self.cx.now = now;
+        let count = train.frames.count();
+        loop {
+            if self.observer.is_none()
+                && let Some(taken) = self.express(interface, &mut train.frames, train.checksum, train.gso)
+            {
+                let numbered = u64::from(core::mem::take(&mut train.id) != PacketId::default());
+                self.numbers.skip(taken.count as u64 - numbered);
+            } else if let Some(frame) = train.pop_front() {
+                self.handle_frame(now, interface, frame);
+            } else {
+                return count;
+            }
         }
     }
 
@@ -72,19 +88,27 @@ impl Stack {
 
     /// A frame came in that the observer is shown.
     fn handle_observed(&mut self, interface: InterfaceId, frame: RxFrame) -> Outcome {
-        let mut copy = frame.clone();
-        let outcome = match self.express(interface, &mut copy) {
-            Some(outcome) => outcome,
-            None => self.input(interface, copy),
-        };
+        let outcome = self.handle_numbered(interface, frame.clone());
         if let Some(observer) = &mut self.observer {
             observer.received(self.cx.now, interface, &frame, &outcome);
         }
         outcome
     }
 
+    /// Hands a frame up, by the express lane or the long way.
+    fn handle_numbered(&mut self, interface: InterfaceId, mut frame: RxFrame) -> Outcome {
+        let mut bytes = Strided::from(core::mem::take(&mut frame.bytes));
+        if let Some(taken) = self.express(interface, &mut bytes, frame.checksum, frame.gso) {
+            return taken.outcome;
+        }
+        frame.bytes = bytes.into_only();
+        self.input(interface, frame)
+    }
+
     /// Hands a frame up through the layers.
     fn input(&mut self, interface: InterfaceId, frame: RxFrame) -> Outcome {
+        self.cx.counters.frames_in += 1;
+        self.cx.counters.bytes_in += frame.bytes.len() as u64;
         let (offset, broadcast) = match self.ip.link.input(&mut self.cx, interface, &frame) {
             Received::Ipv4 { offset, broadcast } => (offset, broadcast),
             Received::Done(outcome) => return outcome,
@@ -242,6 +266,11 @@ impl PacketNumbers {
     fn next(&mut self) -> PacketId {
         self.0 += 1;
         PacketId(self.0)
+    }
+
+    /// Leaves out numbers, for frames that nobody is shown.
+    fn skip(&mut self, count: u64) {
+        self.0 += count;
     }
 }
 

@@ -4,15 +4,16 @@
 //! those of a frame that went through all layers and reached a connection, the layers would decide the same about it:
 //! only what differs is checked here, the checksums above all. Whatever isn't just as expected goes the long way, which
 //! also names and counts what is wrong with it; but for damaged data, which is dropped here as there.
+//!
+//! Frames that come in one buffer are taken in runs: each is checked, and their payloads are handed on together.
 
-use crate::frame::{DropReason, Outcome, RxChecksum, RxFrame};
+use crate::frame::{DropReason, Gso, Outcome, RxChecksum, Strided};
 use crate::stack::{InterfaceId, Medium, Stack};
 use crate::tcp::{ConnectionId, Predicted, SeqNum};
 use crate::wire::checksum::{self, Sum};
 use crate::wire::tcp::{Flags, HEADER_BYTES, PROTOCOL};
 use crate::wire::tcp_options::Timestamps;
 use crate::wire::{ethernet, ipv4};
-use bytes::Buf as _;
 use core::net::IpAddr;
 
 /// The lanes of a stack; connections that share one take it from each other.
@@ -76,9 +77,23 @@ impl Head {
     }
 }
 
+/// What became of frames that took the express lane.
+pub(super) struct Taken {
+    pub(super) count: usize,
+    /// The last one's.
+    pub(super) outcome: Outcome,
+}
+
 impl Stack {
-    /// Takes a frame by the express lane. None where it has to go the long way; nothing was taken of it then.
-    pub(super) fn express(&mut self, id: InterfaceId, frame: &mut RxFrame) -> Option<Outcome> {
+    /// Takes the first of these frames by the express lane, as many as may go there. None where the first one has to go the
+    /// long way; nothing was taken of it then.
+    pub(super) fn express(
+        &mut self,
+        id: InterfaceId,
+        frames: &mut Strided,
+        checksum: RxChecksum,
+        gso: Option<Gso>,
+    ) -> Option<Taken> {
         #[cfg(test)]
         if self.express.closed {
             return None;
@@ -86,38 +101,46 @@ impl Stack {
         let generation = self.ip.generation();
         let interface = self.ip.link.interface_mut(id)?;
         let network_at = network_at(interface.medium);
-        let packet = frame.bytes.get(network_at..)?;
-        let (head, _) = packet.split_first_chunk()?;
+        let head = frames.first().get(network_at..)?.first_chunk()?;
         let lane = self.express.lanes[Head::lane(head)].as_ref()?;
-        let is_alike = lane.head.is_of(&frame.bytes[..network_at], head)
-            && lane.interface == id
-            && lane.generation == generation
-            && Sum::default().header(packet.first_chunk::<{ ipv4::HEADER_BYTES }>()?).is_valid();
-        if !is_alike {
+        if lane.interface != id || lane.generation != generation {
             return None;
         }
-        let total_len = usize::from(u16::from_be_bytes([head[2], head[3]]));
-        let segment = packet.get(ipv4::HEADER_BYTES..total_len)?;
-        let Read { predicted, payload_at, sum } = Read::segment(segment, frame)?;
-        if !self.tcp.is_predicted(lane.connection, &predicted) {
+        let mut run = self.tcp.run(lane.connection)?;
+        let (mut count, mut bytes, mut payload_at, mut is_damaged) = (0, 0, 0, false);
+        for frame in frames.iter() {
+            let Some(read) = lane.read(frame, network_at, gso) else { break };
+            if !run.is_next(&read.predicted) || (count > 0 && read.payload_at != payload_at) {
+                break;
+            }
+            if checksum == RxChecksum::Unverified && !lane.is_whole(read.segment) {
+                is_damaged = true;
+                break;
+            }
+            run.take(self.cx.now, &read.predicted);
+            (count, bytes, payload_at) = (count + 1, bytes + frame.len(), read.payload_at);
+        }
+        let outcome = if count > 0 {
+            let mut payloads = frames.split_to(count);
+            payloads.strip(payload_at);
+            run.finish(payloads)
+        } else if is_damaged {
+            (count, bytes) = (1, frames.first().len());
+            frames.advance(1);
+            self.cx.drop(DropReason::TcpBadChecksum)
+        } else {
             return None;
-        }
-        let sum = lane.pseudo_header.word(segment.len() as u16).word(sum.partial());
-        interface.traffic.frames_in += 1;
-        interface.traffic.bytes_in += frame.bytes.len() as u64;
-        self.cx.counters.tcp_segments_in += 1;
-        // Well before the payload is handed on: the processor would wait for what was just written to it.
-        let mut payload = core::mem::take(&mut frame.bytes);
-        payload.truncate(network_at + total_len);
-        payload.advance(network_at + ipv4::HEADER_BYTES + payload_at);
-        if frame.checksum == RxChecksum::Unverified && !sum.bytes(&payload).is_valid() {
-            return Some(self.cx.drop(DropReason::TcpBadChecksum));
-        }
+        };
+        self.cx.counters.frames_in += count as u64;
+        self.cx.counters.bytes_in += bytes as u64;
+        interface.traffic.frames_in += count as u64;
+        interface.traffic.bytes_in += bytes as u64;
+        self.cx.counters.tcp_segments_in += count as u64;
         #[cfg(test)]
         {
-            self.express.taken += 1;
+            self.express.taken += count as u64;
         }
-        Some(self.tcp.take_predicted(&self.cx, lane.connection, &predicted, payload))
+        Some(Taken { count, outcome })
     }
 
     /// A frame that began so went the long way, and a connection's batch began with it: its next ones may follow.
@@ -132,49 +155,68 @@ impl Stack {
 }
 
 /// A segment that has nothing that would have to be looked at.
-struct Read {
+struct Read<'a> {
     predicted: Predicted,
+    /// From the TCP header to the frame's end.
+    segment: &'a [u8],
+    /// Where its payload is in the frame.
     payload_at: usize,
-    /// Of its header.
-    sum: Sum,
 }
 
-impl Read {
-    fn segment(segment: &[u8], frame: &RxFrame) -> Option<Read> {
-        let (header, behind) = segment.split_first_chunk::<HEADER_BYTES>()?;
-        let mut sum = Sum::default().header(header);
-        let (payload_at, timestamps) = match header[12] {
-            0x50 => (HEADER_BYTES, None),
-            0x80 => {
-                let (options, _) = behind.split_first_chunk::<12>()?;
-                let [1, 1, 8, 10, a, b, c, d, e, f, g, h] = *options else { return None };
-                sum = sum.header(options);
-                let (value, echo) = (u32::from_be_bytes([a, b, c, d]), u32::from_be_bytes([e, f, g, h]));
-                (HEADER_BYTES + 12, Some(Timestamps { value, echo }))
-            }
-            _ => return None,
-        };
-        let len = segment.len() - payload_at;
-        if len == 0 || Flags(header[13]).without(Flags::PSH) != Flags::ACK {
+impl Lane {
+    /// Reads a frame that begins as this lane's do. Behind the packet nothing may follow.
+    fn read<'a>(&self, frame: &'a [u8], network_at: usize, gso: Option<Gso>) -> Option<Read<'a>> {
+        let (link, packet) = frame.split_at_checked(network_at)?;
+        let head = packet.first_chunk::<PACKET_HEAD_BYTES>()?;
+        let (header, segment) = packet.split_first_chunk::<{ ipv4::HEADER_BYTES }>()?;
+        let is_alike = self.head.is_of(link, head)
+            && usize::from(u16::from_be_bytes([head[2], head[3]])) == packet.len()
+            && Sum::default().header(header).is_valid();
+        if !is_alike {
             return None;
         }
-        let (wire_segments, segment_bytes) = match frame.gso {
-            None => (1, len),
-            Some(gso) => (len.div_ceil(usize::from(gso.size).max(1)), usize::from(gso.size).min(len)),
-        };
-        let word =
-            |at: usize| u32::from_be_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
-        let predicted = Predicted {
-            seq: SeqNum::new(word(4)),
-            ack: SeqNum::new(word(8)),
-            window: u16::from_be_bytes([header[14], header[15]]),
-            timestamps,
-            len: len as u32,
-            wire_segments: wire_segments as u32,
-            segment_bytes: segment_bytes as u32,
-        };
-        Some(Read { predicted, payload_at, sum })
+        let (predicted, payload_at) = predicted(segment, gso)?;
+        Some(Read { predicted, segment, payload_at: network_at + ipv4::HEADER_BYTES + payload_at })
     }
+
+    /// Whether a segment has the right checksum.
+    fn is_whole(&self, segment: &[u8]) -> bool {
+        self.pseudo_header.word(segment.len() as u16).bytes(segment).is_valid()
+    }
+}
+
+/// Reads a segment; and where in it its payload is.
+fn predicted(segment: &[u8], gso: Option<Gso>) -> Option<(Predicted, usize)> {
+    let (header, behind) = segment.split_first_chunk::<HEADER_BYTES>()?;
+    let (payload_at, timestamps) = match header[12] {
+        0x50 => (HEADER_BYTES, None),
+        0x80 => {
+            let (options, _) = behind.split_first_chunk::<12>()?;
+            let [1, 1, 8, 10, a, b, c, d, e, f, g, h] = *options else { return None };
+            let (value, echo) = (u32::from_be_bytes([a, b, c, d]), u32::from_be_bytes([e, f, g, h]));
+            (HEADER_BYTES + 12, Some(Timestamps { value, echo }))
+        }
+        _ => return None,
+    };
+    let len = segment.len() - payload_at;
+    if len == 0 || Flags(header[13]).without(Flags::PSH) != Flags::ACK {
+        return None;
+    }
+    let (wire_segments, segment_bytes) = match gso {
+        None => (1, len),
+        Some(gso) => (len.div_ceil(usize::from(gso.size).max(1)), usize::from(gso.size).min(len)),
+    };
+    let word = |at: usize| u32::from_be_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
+    let predicted = Predicted {
+        seq: SeqNum::new(word(4)),
+        ack: SeqNum::new(word(8)),
+        window: u16::from_be_bytes([header[14], header[15]]),
+        timestamps,
+        len: len as u32,
+        wire_segments: wire_segments as u32,
+        segment_bytes: segment_bytes as u32,
+    };
+    Some((predicted, payload_at))
 }
 
 fn network_at(medium: Medium) -> usize {

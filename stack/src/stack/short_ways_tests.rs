@@ -2,11 +2,12 @@
 //! nor the short way of lone segments. They must say and send the same.
 
 use super::*;
-use crate::frame::TxFrame;
+use crate::frame::{RxFrame, RxTrain, TxFrame};
 use crate::socket::{Errno, OptionName, RecvFlags, SendFlags, SocketId, SocketKind, SocketOption, TcpInfo};
 use crate::stack::{Config, InterfaceConfig, Medium, Offloads};
 use crate::testing::{cidr, mac};
 use crate::time::{Duration, Instant};
+use bytes::Bytes;
 use proptest::prelude::*;
 
 const ETH: InterfaceId = InterfaceId(1);
@@ -28,8 +29,8 @@ enum Step {
     Read(usize),
     /// Time passes.
     Wait(u64),
-    /// The client's frames are carried; of each so many, one meets with something.
-    Carry { every: usize, fate: Fate },
+    /// The client's frames are carried, one by one or in trains; of each so many, one meets with something.
+    Carry { every: usize, fate: Fate, in_trains: bool },
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -86,7 +87,7 @@ impl World {
         let connecting = client.connect(now, client_socket, "10.0.0.2:80".parse().unwrap());
         assert_eq!(connecting, Err(Errno::EINPROGRESS));
         let mut world = World { now, client, servers, client_socket, server_socket: listener.unwrap() };
-        world.carry(usize::MAX, Fate::Whole);
+        world.carry(usize::MAX, Fate::Whole, false);
         let accepted = world.both(|server, now| server.accept(now, listener.unwrap()));
         world.server_socket = accepted.unwrap().0;
         world
@@ -99,7 +100,7 @@ impl World {
         first
     }
 
-    fn carry(&mut self, every: usize, fate: Fate) {
+    fn carry(&mut self, every: usize, fate: Fate, in_trains: bool) {
         for _ in 0..100 {
             let mut frames: Vec<Vec<u8>> =
                 sent(&mut self.client, self.now).into_iter().map(|(_, bytes)| bytes).collect();
@@ -108,7 +109,16 @@ impl World {
                 meet(&mut frames, at, fate);
             }
             for batch in frames.chunks(64) {
-                for frame in batch {
+                if in_trains {
+                    let [first, second] = &mut self.servers;
+                    for train in trains(batch) {
+                        first.handle_train(self.now, ETH, train);
+                    }
+                    for frame in batch {
+                        second.handle_frame(self.now, ETH, RxFrame::new(frame.clone()));
+                    }
+                }
+                for frame in batch.iter().filter(|_| !in_trains) {
                     self.both(|server, now| server.handle_frame(now, ETH, RxFrame::new(frame.clone())));
                 }
                 self.both(|server, now| server.end_batch(now));
@@ -156,7 +166,7 @@ impl World {
                 for _ in 0..4 {
                     let _ =
                         self.client.send(self.now, self.client_socket, &vec![3; len], SendFlags::default());
-                    self.carry(usize::MAX, Fate::Whole);
+                    self.carry(usize::MAX, Fate::Whole, false);
                     self.now += Duration::from_micros(70);
                     self.read(len);
                     self.answer(len, SendFlags::default());
@@ -170,7 +180,7 @@ impl World {
                 self.client.handle_timeout(now);
                 self.both(|server, now| server.handle_timeout(now));
             }
-            Step::Carry { every, fate } => self.carry(every, fate),
+            Step::Carry { every, fate, in_trains } => self.carry(every, fate, in_trains),
         }
         self.both(|server, _| server.poll_timeout());
         self.both(|server, _| match server.option(socket, OptionName::Info) {
@@ -191,6 +201,23 @@ fn sent(stack: &mut Stack, now: Instant) -> Vec<(String, Vec<u8>)> {
         any.then(|| (format!("{} {:?} {:?}", frame.cause, frame.checksum, frame.gso), frame.to_vec()))
     };
     core::iter::from_fn(&mut next).collect()
+}
+
+/// The frames as trains: as many together as are equally long, with one that is shorter behind them.
+fn trains(frames: &[Vec<u8>]) -> Vec<RxTrain> {
+    const GAP: usize = 5;
+    let mut trains = Vec::new();
+    let mut rest = frames;
+    while let Some(first) = rest.first() {
+        let alike = rest.iter().take_while(|frame| frame.len() == first.len()).count();
+        let last = rest.get(alike).filter(|frame| frame.len() < first.len());
+        let (train, others) = rest.split_at(alike + usize::from(last.is_some()));
+        let bytes = Bytes::from(train.join(&[0xee; GAP][..]));
+        let frames = Strided::new(bytes, first.len(), first.len() + GAP);
+        trains.push(RxTrain { frames, ..RxTrain::default() });
+        rest = others;
+    }
+    trains
 }
 
 fn meet(frames: &mut Vec<Vec<u8>>, at: usize, fate: Fate) {
@@ -227,7 +254,13 @@ fn fate() -> impl Strategy<Value = Fate> {
 }
 
 fn step() -> impl Strategy<Value = Step> {
-    let carry = || (1usize..40, fate()).prop_map(|(every, fate)| Step::Carry { every, fate });
+    let carry = || {
+        (1usize..40, fate(), any::<bool>()).prop_map(|(every, fate, in_trains)| Step::Carry {
+            every,
+            fate,
+            in_trains,
+        })
+    };
     prop_oneof![
         (1usize..100_000).prop_map(Step::Write),
         (1usize..5_000).prop_map(Step::Answer),
@@ -272,13 +305,29 @@ fn a_conversation_takes_the_short_ways() {
 
 #[test]
 fn a_bulk_transfer_takes_the_lane() {
-    let mut world = World::new();
-    for _ in 0..20 {
-        world.step(&Step::Write(60_000));
-        world.step(&Step::Carry { every: usize::MAX, fate: Fate::Whole });
-        world.step(&Step::Read(200_000));
+    for in_trains in [false, true] {
+        let mut world = World::new();
+        for _ in 0..20 {
+            world.step(&Step::Write(60_000));
+            world.step(&Step::Carry { every: usize::MAX, fate: Fate::Whole, in_trains });
+            world.step(&Step::Read(200_000));
+        }
+        let [with, without] = world.servers.each_ref().map(|server| server.express.taken);
+        assert!(with > 500, "{with} frames took the lane");
+        assert_eq!(without, 0);
     }
-    let [with, without] = world.servers.each_ref().map(|server| server.express.taken);
-    assert!(with > 500, "{with} frames took the lane");
-    assert_eq!(without, 0);
+}
+
+#[test]
+fn frames_of_a_train_are_numbered_as_they_would_be_alone() {
+    let numbers = |in_trains| {
+        let mut world = World::new();
+        world.step(&Step::Write(60_000));
+        world.step(&Step::Carry { every: usize::MAX, fate: Fate::Whole, in_trains });
+        world.step(&Step::Answer(100));
+        let mut frame = TxFrame::default();
+        assert!(world.servers[0].poll_transmit(world.now, ETH, &mut frame));
+        frame.id
+    };
+    assert_eq!(numbers(true), numbers(false));
 }

@@ -1,6 +1,6 @@
 //! Segments in: to a connection, a TIME-WAIT entry, a listener, or to nobody; and the end of a batch of them.
 
-use super::arrives::{Env, Predicted, Reset, Verdict, closed, otherwise, syn_sent};
+use super::arrives::{Env, Reset, Run, Verdict, closed, otherwise, syn_sent};
 use super::bare::Bare;
 use super::demux::{ConnectionId, Slot, Tuple};
 use super::segment::Segment;
@@ -11,7 +11,6 @@ use crate::ip::{Ip, PacketIn};
 use crate::socket::{Sockets, TcpState};
 use crate::stack::Context;
 use crate::time::Instant;
-use bytes::Bytes;
 
 impl Tcp {
     /// A segment came in.
@@ -81,32 +80,16 @@ impl Tcp {
         }
     }
 
-    /// Whether a segment brings nothing but the next data, and perhaps an ACK of all that is in flight: then [`Tcp::take_predicted`] does for it what the long way would do, and less.
-    pub(crate) fn is_predicted(&self, id: ConnectionId, segment: &Predicted) -> bool {
-        self.memory <= self.config.memory_max
-            && self.connections.get(id).is_some_and(|conn| segment.is_next(conn))
-    }
-
-    /// The short way of a segment that [`Tcp::is_predicted`], and whose checksum is right.
-    pub(crate) fn take_predicted(
-        &mut self,
-        cx: &Context,
-        id: ConnectionId,
-        segment: &Predicted,
-        payload: Bytes,
-    ) -> Outcome {
-        let Some(conn) = self.connections.get_mut(id) else {
-            debug_assert!(false, "it was predicted for a connection");
-            return Outcome::Dropped(DropReason::TcpNoListener);
-        };
-        self.memory += payload.len();
-        conn.flags.charged += payload.len();
-        let outcome = segment.arrives(cx.now, conn, payload, &self.config, &mut self.pool);
-        if !conn.flags.in_batch {
-            conn.flags.in_batch = true;
-            self.batch.push(id);
-        }
-        outcome
+    /// Begins a run of predicted segments for a connection.
+    pub(crate) fn run(&mut self, id: ConnectionId) -> Option<Run<'_>> {
+        Some(Run {
+            id,
+            conn: self.connections.get_mut(id)?,
+            batch: &mut self.batch,
+            memory: &mut self.memory,
+            config: &self.config,
+            pool: &mut self.pool,
+        })
     }
 
     /// Whom data came in for since the last end of a batch, the latest last.

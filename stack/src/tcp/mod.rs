@@ -45,6 +45,7 @@ mod mtu;
 mod open;
 mod options;
 mod output;
+mod piece;
 mod pool;
 mod ports;
 mod push;

@@ -1,5 +1,7 @@
 //! The receive queue: bytes in order for the application, and those that came too early.
 
+use super::piece::Piece;
+use crate::frame::Strided;
 use bytes::{Buf, Bytes, BytesMut};
 use std::collections::{BTreeMap, VecDeque};
 
@@ -20,7 +22,7 @@ pub(crate) enum Inserted {
 #[derive(Default)]
 pub(crate) struct ReceiveQueue {
     /// In order and not read yet.
-    pieces: VecDeque<Bytes>,
+    pieces: VecDeque<Piece>,
     /// Small payloads are gathered here instead of pinning a frame's buffer each.
     small: BytesMut,
     /// Bytes in `pieces` and `small`.
@@ -80,7 +82,7 @@ impl ReceiveQueue {
     /// Copies bytes to `buffer`, from `skip` bytes on; returns how many. They stay in the queue.
     pub(crate) fn peek(&self, mut skip: usize, buffer: &mut [u8]) -> usize {
         let mut count = 0;
-        for piece in self.pieces.iter().map(|p| &p[..]).chain([&self.small[..]]) {
+        for piece in self.pieces.iter().flat_map(Piece::slices).chain([&self.small[..]]) {
             if skip >= piece.len() {
                 skip -= piece.len();
                 continue;
@@ -101,11 +103,8 @@ impl ReceiveQueue {
     pub(crate) fn read(&mut self, buffer: &mut [u8]) -> usize {
         let (mut count, mut whole) = (0, 0);
         for piece in &mut self.pieces {
-            let take = piece.len().min(buffer.len() - count);
-            buffer[count..count + take].copy_from_slice(&piece[..take]);
-            count += take;
-            if take < piece.len() {
-                piece.advance(take);
+            count += piece.read(&mut buffer[count..]);
+            if !piece.is_empty() {
                 break;
             }
             whole += 1;
@@ -149,17 +148,19 @@ impl ReceiveQueue {
     }
 
     /// Takes data that is the next in order; nothing waits behind it.
-    pub(crate) fn append(&mut self, data: Bytes) {
-        self.next += data.len() as u64;
-        self.readable += data.len();
-        if data.len() <= COPIED_MAX {
-            self.small.extend_from_slice(&data);
+    pub(crate) fn append(&mut self, data: impl Into<Strided>) {
+        let data = data.into();
+        let len = data.total_len();
+        self.next += len as u64;
+        self.readable += len;
+        if data.slice_len_max() <= COPIED_MAX {
+            data.iter().for_each(|slice| self.small.extend_from_slice(slice));
             return;
         }
         if !self.small.is_empty() {
-            self.pieces.push_back(self.small.split().freeze());
+            self.pieces.push_back(self.small.split().freeze().into());
         }
-        self.pieces.push_back(data);
+        self.pieces.push_back(data.into());
     }
 
     fn insert_early(&mut self, mut offset: u64, mut data: Bytes, early_max: usize) -> Inserted {

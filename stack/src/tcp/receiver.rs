@@ -2,6 +2,7 @@
 
 use super::receive_queue::{Inserted, ReceiveQueue};
 use super::seq::SeqNum;
+use crate::frame::Strided;
 use crate::time::{Duration, Instant};
 use bytes::Bytes;
 
@@ -120,13 +121,17 @@ impl Receiver {
         if free >= current.saturating_add(step) || free >= limit as u32 { free.max(current) } else { current }
     }
 
-    /// Takes data that is the next in order, into a queue where nothing waits, and fits the window.
-    pub(crate) fn next_data(&mut self, data: Bytes) {
-        let len = data.len();
-        debug_assert!(self.is_in_order() && len as u32 <= self.window());
-        self.queue.append(data);
-        self.next += len as u32;
-        self.open_window(len);
+    /// Counts data that is the next in order, where nothing waits for what is missing, and that fits the window. Its bytes
+    /// follow by [`Receiver::append`], before anything else happens here.
+    pub(crate) fn next_data(&mut self, len: u32) {
+        debug_assert!(self.is_in_order() && len <= self.window());
+        self.next += len;
+        self.open_window(len as usize);
+    }
+
+    /// Takes the bytes that [`Receiver::next_data`] counted.
+    pub(crate) fn append(&mut self, payloads: Strided) {
+        self.queue.append(payloads);
     }
 
     /// Takes a segment's data; `seq` is its first byte's number. Data right of the window is cut off.

@@ -221,10 +221,9 @@ impl Machine {
     fn receive(&mut self, now: Instant) -> io::Result<bool> {
         let mut received = 0;
         while received < RX_BATCH_MAX
-            && let Some(frame) = self.device.rx.receive(now)?
+            && let Some(train) = self.device.rx.receive_train(now)?
         {
-            received += 1;
-            self.stack.handle_frame(now, INTERFACE, frame);
+            received += self.stack.handle_train(now, INTERFACE, train);
         }
         if received > 0 {
             self.stack.end_batch(now);

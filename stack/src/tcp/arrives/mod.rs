@@ -24,7 +24,7 @@ pub(super) mod otherwise;
 mod predicted;
 pub(super) mod syn_sent;
 
-pub(crate) use predicted::Predicted;
+pub(crate) use predicted::{Predicted, Run};
 
 use super::config::TcpConfig;
 use super::limits::ChallengeLimit;
