@@ -140,7 +140,7 @@ impl Sender {
         woken: &mut Woken,
     ) -> io::Result<()> {
         // Good for as long as the lock is held that it was read under.
-        let mut now = Some(now);
+        let mut now = core.is_some().then_some(now);
         if self.written < self.pulled {
             drop(core.take());
             now = None;
