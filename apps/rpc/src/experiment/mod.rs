@@ -109,15 +109,15 @@ pub fn run(seed: u64, capture: Option<&Capture>) -> io::Result<Vec<Trial>> {
 pub fn table(trials: &[Trial]) -> String {
     let mut text = format!("{:<14}", "");
     for fault in Fault::ALL {
-        let _ = write!(text, " {:<18}", fault.name());
+        let _ = write!(text, " {:<12}", fault.name());
     }
     for row in trials.chunk_by(|a, b| a.semantics == b.semantics) {
         let semantics = row.first().map_or(String::new(), |trial| trial.semantics.to_string());
         let _ = write!(text, "\n{semantics:<14}");
         for trial in row {
             let told = if trial.told.is_ok() { "ok" } else { "error" };
-            let cell = format!("{:>3} {told}, ran {}x", trial.balance, trial.executions());
-            let _ = write!(text, " {cell:<18}");
+            let cell = format!("{:>3} {told} {}x", trial.balance, trial.executions());
+            let _ = write!(text, " {cell:<12}");
         }
     }
     // Columns are filled up for the next one, and the last has none.
