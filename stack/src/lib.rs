@@ -74,6 +74,8 @@
 #![allow(rustdoc::private_intra_doc_links)]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+#[doc(hidden)]
+pub mod bench;
 pub mod capture;
 pub mod device;
 pub mod frame;

@@ -56,7 +56,7 @@ impl Instant {
 impl Add<Duration> for Instant {
     type Output = Instant;
     fn add(self, after: Duration) -> Instant {
-        Instant(self.0.saturating_add(u64::try_from(after.as_nanos()).unwrap_or(u64::MAX)))
+        Instant(self.0.saturating_add(nanos(after)))
     }
 }
 
@@ -69,7 +69,7 @@ impl AddAssign<Duration> for Instant {
 impl Sub<Duration> for Instant {
     type Output = Instant;
     fn sub(self, before: Duration) -> Instant {
-        Instant(self.0.saturating_sub(u64::try_from(before.as_nanos()).unwrap_or(u64::MAX)))
+        Instant(self.0.saturating_sub(nanos(before)))
     }
 }
 
@@ -80,9 +80,46 @@ impl Sub<Instant> for Instant {
     }
 }
 
+/// A duration in nanoseconds, at most `u64::MAX`: without the 128 bits of [`Duration::as_nanos`].
+pub(crate) const fn nanos(duration: Duration) -> u64 {
+    duration.as_secs().saturating_mul(1_000_000_000).saturating_add(duration.subsec_nanos() as u64)
+}
+
+/// The earliest of some deadlines, where there is one.
+pub(crate) fn earliest<const N: usize>(deadlines: [Option<Instant>; N]) -> Option<Instant> {
+    let mut first = Instant::FAR_FUTURE;
+    let mut any = false;
+    for deadline in deadlines {
+        any |= deadline.is_some();
+        first = first.min(deadline.unwrap_or(Instant::FAR_FUTURE));
+    }
+    any.then_some(first)
+}
+
 impl fmt::Display for Instant {
     /// Seconds with microseconds: `12.000345`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}.{:06}", self.0 / 1_000_000_000, self.0 / 1_000 % 1_000_000)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_earliest_deadline_is_found_also_where_it_never_comes() {
+        let at = Instant::from_millis;
+        assert_eq!(earliest([None, None]), None);
+        assert_eq!(earliest([Some(at(3)), None, Some(at(2))]), Some(at(2)));
+        assert_eq!(earliest([Some(Instant::FAR_FUTURE), None]), Some(Instant::FAR_FUTURE));
+    }
+
+    #[test]
+    fn arithmetic_saturates() {
+        assert_eq!(nanos(Duration::from_nanos(1_234_567_890_123)), 1_234_567_890_123);
+        assert_eq!(nanos(Duration::MAX), u64::MAX);
+        assert_eq!(Instant::from_millis(1) + Duration::MAX, Instant::FAR_FUTURE);
+        assert_eq!(Instant::from_millis(1) - Duration::MAX, Instant::ZERO);
     }
 }

@@ -17,7 +17,7 @@ use tapstack_tests::skips;
 /// A test's name and body.
 type Test = (&'static str, fn() -> Result<(), Failed>);
 
-const TESTS: [Test; 14] = [
+const TESTS: [Test; 15] = [
     ("names_are_given_or_chosen", names_are_given_or_chosen),
     ("errors_tell_what_is_in_the_way", errors_tell_what_is_in_the_way),
     ("settings_are_set", settings_are_set),
@@ -26,6 +26,7 @@ const TESTS: [Test; 14] = [
     ("the_kernel_takes_partial_checksums", the_kernel_takes_partial_checksums),
     ("the_kernel_leaves_checksums_to_us", the_kernel_leaves_checksums_to_us),
     ("tcp_super_frames_stay_whole_or_are_cut", tcp_super_frames_stay_whole_or_are_cut),
+    ("plain_mode_cuts_super_frames_by_itself", plain_mode_cuts_super_frames_by_itself),
     ("udp_super_frames_are_cut_into_datagrams", udp_super_frames_are_cut_into_datagrams),
     ("the_kernel_sends_super_frames", the_kernel_sends_super_frames),
     ("frames_of_many_pieces_are_written_whole", frames_of_many_pieces_are_written_whole),
@@ -288,18 +289,38 @@ fn tcp_super_frames_stay_whole_or_are_cut() -> Result<(), Failed> {
         let whole = receive(&mut offload, from_us)?;
         assert_eq!((whole.gso, whole.checksum), (frame.gso, RxChecksum::Partial { start: 34, offset: 16 }));
         assert!(whole.bytes == frame.to_vec());
-        let mut received = Vec::new();
-        while received.len() < payload.len() {
-            let segment = receive(&mut plain, from_us)?;
-            assert!(checksum_is_right(&segment.bytes), "the kernel understood what was left to it");
-            assert_eq!(segment.bytes[38..42], (1000 + received.len() as u32).to_be_bytes());
-            let data = &segment.bytes[54..];
-            assert_eq!(data.len(), 1448.min(payload.len() - received.len()));
-            received.extend_from_slice(data);
-        }
-        assert!(received == payload);
-        Ok(())
+        assert_segments_are(&mut plain, &payload)
     })
+}
+
+fn plain_mode_cuts_super_frames_by_itself() -> Result<(), Failed> {
+    apart(|| {
+        let mut bridge = bridge()?;
+        let mut ours = bridge.tap(options("a", false))?;
+        let mut other = bridge.tap(options("b", false))?;
+        assert!(ours.offloads.software && ours.offloads.tso_max > 60_000 && !ours.offloads.tx_checksum);
+        let payload = pattern(60_000);
+        let mut frame =
+            ip_frame((OTHER_MAC, Ipv4Addr::new(10, 0, 0, 3)), TCP, &tcp_header(1000), payload.clone());
+        frame.gso = Some(Gso { kind: GsoKind::Tcp4, size: 1448 });
+        send(&mut ours, &frame)?;
+        assert_segments_are(&mut other, &payload)
+    })
+}
+
+/// What comes in are the segments of [`tcp_header`]'s super-frame with this payload, complete.
+fn assert_segments_are(device: &mut Device, payload: &[u8]) -> Result<(), Failed> {
+    let mut received = Vec::new();
+    while received.len() < payload.len() {
+        let segment = receive(device, from_us)?;
+        assert!(checksum_is_right(&segment.bytes), "whoever cut it made the checksums");
+        assert_eq!(segment.bytes[38..42], (1000 + received.len() as u32).to_be_bytes());
+        let data = &segment.bytes[54..];
+        assert_eq!(data.len(), 1448.min(payload.len() - received.len()));
+        received.extend_from_slice(data);
+    }
+    assert!(received == payload);
+    Ok(())
 }
 
 fn udp_super_frames_are_cut_into_datagrams() -> Result<(), Failed> {

@@ -79,7 +79,7 @@ pub enum Command {
     Explain(ExplainArgs),
     /// Measure this stack beside the kernel and smoltcp, in namespaces of its own.
     #[cfg(target_os = "linux")]
-    #[command(after_help = BENCH_EXAMPLES)]
+    #[command(after_help = BENCH_EXAMPLES, after_long_help = bench_help())]
     Bench(BenchArgs),
     /// Keep a machine up on a TAP: web page, files, echo and the like, until Ctrl-C.
     #[cfg(target_os = "linux")]
@@ -162,6 +162,12 @@ pub struct ExplainArgs {
     pub limit: Option<usize>,
 }
 
+/// The examples, and every key that `--only` may begin with.
+#[cfg(target_os = "linux")]
+fn bench_help() -> String {
+    format!("{BENCH_EXAMPLES}\n\n{}", crate::bench::scenario_list())
+}
+
 /// What `bench` can be told.
 #[derive(Clone, Debug, Args)]
 pub struct BenchArgs {
@@ -177,7 +183,7 @@ pub struct BenchArgs {
     #[arg(long, value_name = "S", default_value = "2", value_parser = parse_seconds)]
     pub seconds: f64,
 
-    /// Measure only scenarios whose key begins with KEY, such as bulk.offload or loss.1.
+    /// Measure only scenarios whose key begins with KEY, such as bulk.offload or loss.1 (--help lists them).
     #[arg(long, value_name = "KEY")]
     pub only: Option<String>,
 
@@ -347,6 +353,7 @@ mod tests {
             control::ROUTE_EXAMPLES,
             control::SS_EXAMPLES,
             rpc::RPC_EXAMPLES,
+            mailbox::MAILBOX_EXAMPLES,
         ];
         let all =
             [EXAMPLES, DEMO_EXAMPLES, EXPLAIN_EXAMPLES, BENCH_EXAMPLES, DOCTOR_EXAMPLES, RPCGEN_EXAMPLES];

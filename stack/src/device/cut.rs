@@ -30,11 +30,6 @@ pub(crate) struct Cutter {
 }
 
 impl Cutter {
-    /// How many frames [`Cutter::cut`] makes of this one.
-    pub(crate) fn count(frame: &TxFrame) -> usize {
-        frame.gso.map_or(1, |gso| frame.payload_len().div_ceil(usize::from(gso.size).max(1)))
-    }
-
     /// Appends the frames that the wire carries for this one to `out`; the first has its packet id. False for a
     /// super-frame that can't be cut: its headers are not what it says.
     pub(crate) fn cut(&mut self, frame: &TxFrame, medium: Medium, out: &mut VecDeque<RxFrame>) -> bool {
@@ -44,7 +39,7 @@ impl Cutter {
         }
         let network_at = if medium == Medium::Ethernet { ethernet::HEADER_BYTES } else { 0 };
         let Some(headers) = SegmentHeaders::of(frame, network_at) else { return false };
-        let mut rest = Payload { slices: &frame.payload, at: 0, left: frame.payload_len() };
+        let mut rest = Payload::of(frame);
         let (mut number, mut id) = (0, frame.id);
         while rest.left > 0 {
             let mut chunk = self.chunk();
@@ -119,16 +114,38 @@ impl Cutter {
 }
 
 /// What is left of a super-frame's payload.
-struct Payload<'a> {
+pub(super) struct Payload<'a> {
     slices: &'a [Bytes],
     /// Where it goes on in the first slice.
     at: usize,
     left: usize,
 }
 
-impl Payload<'_> {
+impl<'a> Payload<'a> {
+    pub(super) fn of(frame: &'a TxFrame) -> Payload<'a> {
+        Payload { slices: &frame.payload, at: 0, left: frame.payload_len() }
+    }
+
+    /// Bytes that are left.
+    pub(super) fn left(&self) -> usize {
+        self.left
+    }
+
+    /// Leaves out so many bytes, or what there is.
+    pub(super) fn skip(&mut self, len: usize) {
+        let mut len = len.min(self.left);
+        self.left -= len;
+        while let [first, others @ ..] = self.slices
+            && len >= first.len() - self.at
+        {
+            len -= first.len() - self.at;
+            (self.slices, self.at) = (others, 0);
+        }
+        self.at += len;
+    }
+
     /// Copies the next bytes, as many as fit `to`, and sums them.
-    fn copy(&mut self, mut to: &mut [u8]) -> Sum {
+    pub(super) fn copy(&mut self, mut to: &mut [u8]) -> Sum {
         if let Some(here) = self.slices.first().and_then(|first| first.get(self.at..self.at + to.len())) {
             self.left -= to.len();
             self.at += to.len();
@@ -154,7 +171,7 @@ impl Payload<'_> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::frame::{Gso, GsoKind, PacketId, RxChecksum};
     use crate::ip::segments;
@@ -163,7 +180,7 @@ mod tests {
     use core::net::Ipv4Addr;
     use proptest::prelude::*;
 
-    fn super_frame(slices: &[usize], size: u16) -> TxFrame {
+    pub(in crate::device) fn super_frame(slices: &[usize], size: u16) -> TxFrame {
         let mut frame = TxFrame::default();
         for (at, &len) in slices.iter().enumerate() {
             frame.payload.push((0..len).map(|byte| (at * 31 + byte) as u8).collect::<Vec<u8>>().into());
@@ -208,7 +225,7 @@ mod tests {
             let frame = super_frame(&slices, size);
             let (mut cutter, mut out) = (Cutter::default(), VecDeque::new());
             prop_assert!(cutter.cut(&frame, Medium::Ip, &mut out));
-            prop_assert_eq!(out.len(), Cutter::count(&frame));
+            prop_assert_eq!(out.len(), frame.segments());
             let expected: Vec<TxFrame> = segments(&frame, 0).unwrap().collect();
             prop_assert_eq!(out.len(), expected.len());
             for (got, expected) in out.iter().zip(expected) {

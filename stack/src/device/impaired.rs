@@ -32,7 +32,7 @@ pub fn impair(device: Device, rx: Impairment, tx: Impairment, seed: u64) -> (Dev
         ImpairedReceive { inner: device.rx, link: rx.clone(), held: Held::default(), more_since: None, skip };
     let transmit =
         ImpairedTransmit { inner: device.tx, link: tx.clone(), held: Held::default(), retry_at: None, skip };
-    let offloads = Offloads { tso_max: 0, uso_max: 0, ..device.offloads };
+    let offloads = Offloads { tso_max: 0, uso_max: 0, software: false, ..device.offloads };
     let device = Device { offloads, rx: Box::new(receive), tx: Box::new(transmit), ..device };
     (device, [rx, tx])
 }

@@ -29,7 +29,12 @@ pub struct MemoryOptions {
 impl MemoryOptions {
     /// A link that carries single frames with their checksums, and cuts super-frames by itself.
     pub fn segmenting() -> MemoryOptions {
-        let offloads = Offloads { tx_checksum: true, tso_max: SUPER_FRAME_MAX, uso_max: SUPER_FRAME_MAX };
+        let offloads = Offloads {
+            tx_checksum: true,
+            tso_max: SUPER_FRAME_MAX,
+            uso_max: SUPER_FRAME_MAX,
+            software: true,
+        };
         MemoryOptions { offloads, segmentation: true, ..MemoryOptions::default() }
     }
 }
@@ -130,7 +135,7 @@ impl Transmit for MemoryTransmit {
                 "the other end of this link was dropped",
             ));
         }
-        let count = if segmentation { Cutter::count(frame) } else { 1 };
+        let count = if segmentation { frame.segments() } else { 1 };
         let room = self.options.queue_frames_max.saturating_sub(queue.frames.len());
         // More than the queue ever holds goes into an empty one.
         if count > room && !queue.frames.is_empty() {
@@ -208,7 +213,7 @@ mod tests {
         assert_ne!(got.bytes, partial.to_vec());
         assert_eq!(a.tx.transmit(now, &gso).map_err(|e| e.kind()), Err(io::ErrorKind::InvalidInput));
 
-        let offloads = Offloads { tx_checksum: true, tso_max: 60_000, uso_max: 60_000 };
+        let offloads = Offloads { tx_checksum: true, tso_max: 60_000, uso_max: 60_000, software: false };
         let (mut a, mut b) = pair(["a", "b"], MemoryOptions { offloads, ..MemoryOptions::default() });
         a.tx.transmit(now, &gso).unwrap();
         let got = b.rx.receive(now).unwrap().unwrap();

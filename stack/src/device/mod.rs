@@ -8,6 +8,7 @@
 //! - **Never**: blocks; looks at more of a frame than it has to.
 
 mod cut;
+mod cut_in_place;
 pub mod impair;
 pub mod impaired;
 pub mod memory;

@@ -197,6 +197,11 @@ impl TxFrame {
         self.payload.iter().map(Bytes::len).sum()
     }
 
+    /// How many frames it stands for: 1, unless it is a super-frame.
+    pub fn segments(&self) -> usize {
+        self.gso.map_or(1, |gso| self.payload_len().div_ceil(usize::from(gso.size).max(1)).max(1))
+    }
+
     /// Bytes of the whole frame.
     pub fn len(&self) -> usize {
         self.headers().len() + self.payload_len()

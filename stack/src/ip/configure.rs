@@ -19,6 +19,7 @@ impl Ip {
             locals: Vec::new(),
             generation: 0,
             forwarding: config.forwarding,
+            watched: false,
             idents: Idents::new(cx.keys.idents),
             reassembly: Reassembly::new(cx.keys.maps),
             news: VecDeque::new(),
@@ -30,7 +31,7 @@ impl Ip {
             mtu: LOOPBACK_MTU,
             addresses: Vec::new(),
             // What never leaves needs no checksum, and a frame as large as a packet can be needs no segmentation.
-            offloads: Offloads { tx_checksum: true, tso_max: 0, uso_max: 0 },
+            offloads: Offloads { tx_checksum: true, ..Offloads::default() },
         });
         ip.link.add_address(cx, loopback, Cidr::new(Ipv4Addr::LOCALHOST, 8));
         ip.own(Ipv4Addr::LOCALHOST, loopback);
@@ -157,7 +158,17 @@ impl Ip {
     /// What may be sent as one frame on an interface.
     pub(crate) fn link_limits(&self, interface: InterfaceId) -> LinkLimits {
         let offloads = self.link.interface(interface).map(|i| i.offloads).unwrap_or_default();
-        LinkLimits { tx_checksum: offloads.tx_checksum, tso_max: offloads.tso_max, uso_max: offloads.uso_max }
+        let most = |max| if offloads.software && self.watched { 0 } else { max };
+        LinkLimits {
+            tx_checksum: offloads.tx_checksum,
+            tso_max: most(offloads.tso_max),
+            uso_max: most(offloads.uso_max),
+        }
+    }
+
+    /// Says whether every frame is shown to somebody, who is to see what the wires carry.
+    pub(crate) fn set_watched(&mut self, watched: bool) {
+        self.watched = watched;
     }
 
     /// The interface that has an address.

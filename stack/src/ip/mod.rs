@@ -36,6 +36,7 @@ mod tests;
 mod types;
 
 pub use address::AddressKind;
+pub(crate) use routes::Routes;
 pub use routes::{RouteEntry, RouteOrigin};
 pub(crate) use segmentation::SegmentHeaders;
 #[cfg(test)]
@@ -55,6 +56,8 @@ pub(crate) struct Ip {
     locals: Vec<(Ipv4Addr, InterfaceId)>,
     generation: u32,
     forwarding: bool,
+    /// See [`Ip::set_watched`].
+    watched: bool,
     idents: ident::Idents,
     reassembly: reassembly::Reassembly,
     /// What happened while time passed, to be told upstairs.

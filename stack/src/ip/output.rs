@@ -6,7 +6,7 @@ use crate::frame::{DropReason, RxChecksum, TxFrame};
 use crate::icmp::ErrorOut;
 use crate::link::{Failure, Resolution, Turn};
 use crate::stack::{Context, InterfaceId};
-use crate::time::Instant;
+use crate::time::{Instant, earliest};
 use crate::wire::{checksum, ipv4};
 use bytes::Bytes;
 use core::net::{IpAddr, Ipv4Addr};
@@ -112,7 +112,7 @@ impl Ip {
     }
 
     pub(crate) fn next_timeout(&self) -> Option<Instant> {
-        [self.link.next_timeout(), self.reassembly.next_timeout()].into_iter().flatten().min()
+        earliest([self.link.next_timeout(), self.reassembly.next_timeout()])
     }
 
     /// The header of a packet of ours.

@@ -77,7 +77,7 @@ impl RouteEntry {
 }
 
 /// All routes of a stack.
-pub(super) struct Routes {
+pub(crate) struct Routes {
     by_prefix: KeyedMap<(u8, Ipv4Addr), SmallVec<[RouteEntry; 1]>>,
     /// Prefixes of each length: only lengths that occur are looked up.
     lengths: [u32; 33],
@@ -85,12 +85,12 @@ pub(super) struct Routes {
 }
 
 impl Routes {
-    pub(super) fn new(key: KeyedState) -> Routes {
+    pub(crate) fn new(key: KeyedState) -> Routes {
         Routes { by_prefix: KeyedMap::with_hasher(key), lengths: [0; 33], count: 0 }
     }
 
     /// Errors: `EINVAL` for an impossible prefix, `EADDRINUSE` where it is there already, `ENOBUFS` at the limit.
-    pub(super) fn add(&mut self, route: RouteEntry) -> Result<(), Errno> {
+    pub(crate) fn add(&mut self, route: RouteEntry) -> Result<(), Errno> {
         let cidr = route.cidr()?;
         if self.count >= ROUTES_MAX {
             return Err(Errno::ENOBUFS);
@@ -132,7 +132,7 @@ impl Routes {
     }
 
     /// The best route to a destination, out of one interface if the way out is given.
-    pub(super) fn lookup(&self, to: Ipv4Addr, out: Option<InterfaceId>) -> Option<&RouteEntry> {
+    pub(crate) fn lookup(&self, to: Ipv4Addr, out: Option<InterfaceId>) -> Option<&RouteEntry> {
         (0..=32u8).rev().filter(|&len| self.lengths[usize::from(len)] > 0).find_map(|len| {
             let routes = self.by_prefix.get(&(len, Cidr::new(to, len).network()))?;
             routes.iter().find(|route| out.is_none_or(|out| out == route.interface))

@@ -8,7 +8,7 @@ use crate::frame::{ArpWhy, DropReason, RxFrame, TxFrame};
 use crate::hash::KeyedState;
 use crate::ip::Sender;
 use crate::stack::{Cidr, Context, InterfaceConfig, InterfaceId, MacAddr, Medium};
-use crate::time::Instant;
+use crate::time::{Instant, earliest};
 use crate::wire::ethernet;
 use core::net::{IpAddr, Ipv4Addr};
 use std::collections::VecDeque;
@@ -171,12 +171,18 @@ impl Link {
         self.interface_mut(id).map_or(Turn::Nobody, |interface| interface.pull(frame))
     }
 
-    /// A frame was handed out.
-    pub(crate) fn count_out(&mut self, id: InterfaceId, bytes: u64) {
-        if let Some(interface) = self.interface_mut(id) {
-            interface.traffic.frames_out += 1;
-            interface.traffic.bytes_out += bytes;
+    /// A frame was handed out. Returns the frames that it counts as, and their bytes: a super-frame that is cut on this side is as many frames as
+    /// leave it.
+    pub(crate) fn count_out(&mut self, id: InterfaceId, frame: &TxFrame) -> (u64, u64) {
+        let (mut frames, mut bytes) = (1, frame.len() as u64);
+        let Some(interface) = self.interface_mut(id) else { return (frames, bytes) };
+        if interface.offloads.software && frame.gso.is_some() {
+            frames = frame.segments() as u64;
+            bytes += (frames - 1) * frame.headers().len() as u64;
         }
+        interface.traffic.frames_out += frames;
+        interface.traffic.bytes_out += bytes;
+        (frames, bytes)
     }
 
     /// Whether nothing waits to be sent on an interface.
@@ -200,7 +206,7 @@ impl Link {
     }
 
     pub(crate) fn next_timeout(&self) -> Option<Instant> {
-        [self.neighbours.next_timeout(), self.announcements.next_timeout()].into_iter().flatten().min()
+        earliest([self.neighbours.next_timeout(), self.announcements.next_timeout()])
     }
 
     /// Forgets a neighbour: see [`super::neighbours::Neighbours::forget`].

@@ -86,6 +86,9 @@ impl Socket {
                 Poll::Pending
             }
             result => {
+                if let Some(token) = token.take() {
+                    core.waiters.remove(self.id, direction, token);
+                }
                 self.machine.world.settle(&self.machine, guard, now);
                 Poll::Ready(result)
             }

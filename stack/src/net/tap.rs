@@ -93,8 +93,8 @@ struct Receiver {
     device: Box<dyn Receive>,
     /// Whether frames may wait: readiness is told once, and holds until the device is dry.
     readable: bool,
-    /// A frame that was found while the loop spun.
-    held: Option<RxFrame>,
+    /// A frame that was found while the loop spun, and when the device was asked for it.
+    held: Option<(Instant, RxFrame)>,
     /// Frames since the device was last dry, and before that: see [`Receiver::batch_max`].
     burst: usize,
     last_burst: usize,
@@ -105,7 +105,7 @@ struct Receiver {
 impl Receiver {
     /// Reads what waits, as much as a batch takes.
     fn fill(&mut self, batch: &mut Vec<RxFrame>, now: Instant) -> io::Result<()> {
-        batch.extend(self.held.take());
+        batch.extend(self.held.take().map(|(_, frame)| frame));
         let max = self.batch_max();
         while batch.len() < max {
             match self.device.receive(now)? {
@@ -290,17 +290,17 @@ impl Turns<'_> {
     /// The waking part of a turn.
     fn work(&self, driver: &mut Driver, look: &mut Look<'_>) -> io::Result<()> {
         let Driver { receivers, batch, active_at, .. } = driver;
-        let mut received = false;
+        let mut received = None;
         for receiver in receivers {
-            received |=
+            let at =
                 self.receive(receiver, batch, look).map_err(|error| self.shared.fail(self.machine, error))?;
+            received = at.or(received);
         }
-        if received {
-            *active_at = self.machine.now();
-        } else {
-            self.settle_after(look, |_, _| {});
+        match received {
+            Some(at) => *active_at = at,
+            None => self.settle_after(self.machine.now(), look, |_, _| {}),
         }
-        for port in &self.shared.ports {
+        for port in self.shared.ports.iter().filter(|port| port.next_deadline().is_some()) {
             port.handle_deadline(self.machine.now())
                 .map_err(|error| self.shared.fail(self.machine, error))?;
         }
@@ -312,39 +312,42 @@ impl Turns<'_> {
         self.shared.check()
     }
 
-    /// Hands in what a device has received, batch by batch; false when there was nothing.
+    /// Hands in what a device has received, batch by batch; when that last happened, none when there was nothing.
     fn receive(
         &self,
         receiver: &mut Receiver,
         batch: &mut Vec<RxFrame>,
         look: &mut Look<'_>,
-    ) -> io::Result<bool> {
+    ) -> io::Result<Option<Instant>> {
         let interface = receiver.interface;
-        for round in 0..BATCHES_PER_TURN_MAX {
-            let now = self.machine.now();
+        let mut received = None;
+        for _ in 0..BATCHES_PER_TURN_MAX {
+            let now = receiver.held.as_ref().map_or_else(|| self.machine.now(), |(asked_at, _)| *asked_at);
             let due = receiver.device.next_deadline().is_some_and(|deadline| deadline <= now);
             if !receiver.readable && !due && receiver.fd.is_some() {
-                return Ok(round > 0);
+                break;
             }
             receiver.fill(batch, now)?;
             if batch.is_empty() {
-                return Ok(round > 0);
+                break;
             }
-            self.settle_after(look, |now, core| {
+            received = Some(now);
+            self.settle_after(now, look, |now, core| {
                 for frame in batch.drain(..) {
                     core.stack.handle_frame(now, interface, frame);
                 }
                 core.stack.end_batch(now);
             });
         }
-        Ok(true)
+        Ok(received)
     }
 
     /// Lets the stack take something in, wakes whom it concerns, runs ready tasks, and only then sends.
-    fn settle_after(&self, look: &mut Look<'_>, take_in: impl FnOnce(Instant, &mut Core)) {
+    fn settle_after(&self, now: Instant, look: &mut Look<'_>, take_in: impl FnOnce(Instant, &mut Core)) {
         let Some(mut core) = self.machine.lock().filter(|core| core.up) else { return };
         let mut woken = Woken::new();
-        let now = self.machine.now();
+        // Another thread's call may have come in between.
+        let now = now.max(core.stack.latest());
         core.take_turn();
         take_in(now, &mut core);
         core.handle_deadlines(now, &mut woken);

@@ -144,6 +144,10 @@ pub struct Offloads {
     pub tso_max: u32,
     /// Largest UDP super-frame's payload that the device segments, in bytes; 0 for none.
     pub uso_max: u32,
+    /// It is not the other side but the device's own code here that cuts super-frames, into what a wire carries, which
+    /// costs less than making each segment by itself. While the stack has an observer it makes none for such a device,
+    /// so that captures show what the wire carries.
+    pub software: bool,
 }
 
 /// An interface at its making.

@@ -8,7 +8,7 @@ use crate::ip::{Input, News, PacketIn, Sender};
 use crate::link::{Received, Turn};
 use crate::stack::InterfaceId;
 use crate::tcp::Pulled;
-use crate::time::Instant;
+use crate::time::{Instant, earliest};
 use crate::wire;
 
 impl Stack {
@@ -50,7 +50,7 @@ impl Stack {
         if !self.ip.link.is_idle(InterfaceId::LOOPBACK) {
             return Some(self.cx.now);
         }
-        [self.ip.next_timeout(), self.tcp.next_timeout()].into_iter().flatten().min()
+        earliest([self.ip.next_timeout(), self.tcp.next_timeout()])
     }
 
     /// Makes the interface's next frame in `frame` (which is reset first); false when there is none.
@@ -183,10 +183,9 @@ impl Stack {
         if frame.id == PacketId::default() {
             frame.id = self.numbers.next();
         }
-        let len = frame.len() as u64;
-        self.cx.counters.frames_out += 1;
-        self.cx.counters.bytes_out += len;
-        self.ip.link.count_out(interface, len);
+        let (frames, bytes) = self.ip.link.count_out(interface, frame);
+        self.cx.counters.frames_out += frames;
+        self.cx.counters.bytes_out += bytes;
         if let Some(observer) = &mut self.observer {
             observer.sent(self.cx.now, interface, frame);
         }

@@ -74,7 +74,13 @@ impl Stack {
 
     /// Has every frame in and out shown to an observer, or to none.
     pub fn set_observer(&mut self, observer: Option<Box<dyn crate::capture::Observer>>) {
+        self.ip.set_watched(observer.is_some());
         self.observer = observer;
+    }
+
+    /// The time of the last call that told one.
+    pub fn latest(&self) -> Instant {
+        self.cx.now
     }
 
     /// What was counted so far.

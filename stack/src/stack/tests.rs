@@ -204,7 +204,7 @@ fn tcp_over_links_that_segment_and_checksum() {
     let mut net = Net::new();
     let (a, b) = (net.machine(), net.machine());
     let offloads = |config: &mut InterfaceConfig| {
-        config.offloads = Offloads { tx_checksum: true, tso_max: 65_000, uso_max: 0 };
+        config.offloads = Offloads { tx_checksum: true, tso_max: 65_000, ..Offloads::default() };
     };
     let ends = [
         net.interface_with(a, &["10.0.0.1/24"], offloads),
@@ -214,6 +214,39 @@ fn tcp_over_links_that_segment_and_checksum() {
     let data = bytes(300_000);
     assert!(transfer(&mut net, 0, 1, "10.0.0.2:80", &data) == data);
     assert!(net.super_frames > 0, "there were super-frames to segment");
+}
+
+/// Remembers the longest frame that was sent.
+struct Longest(std::sync::Arc<std::sync::atomic::AtomicUsize>);
+
+impl crate::capture::Observer for Longest {
+    fn sent(&mut self, _now: Instant, _interface: InterfaceId, frame: &TxFrame) {
+        self.0.fetch_max(frame.len(), std::sync::atomic::Ordering::Relaxed);
+    }
+
+    fn received(&mut self, _now: Instant, _interface: InterfaceId, _frame: &RxFrame, _outcome: &Outcome) {}
+}
+
+#[test]
+fn who_watches_sees_frames_as_the_wire_has_them_and_counters_count_those() {
+    let mut net = Net::new();
+    let (a, b) = (net.machine(), net.machine());
+    let cuts = |config: &mut InterfaceConfig| {
+        config.offloads = Offloads { tso_max: 65_000, software: true, ..Offloads::default() };
+    };
+    let ends = [net.interface_with(a, &["10.0.0.1/24"], cuts), net.interface_with(b, &["10.0.0.2/24"], cuts)];
+    net.link(&ends);
+    let data = bytes(300_000);
+    assert!(transfer(&mut net, a, b, "10.0.0.2:80", &data) == data);
+    let super_frames = net.super_frames;
+    assert!(super_frames > 0, "the device cuts them");
+    let (sent, received) = (net.machines[a].counters(), net.machines[b].counters());
+    assert_eq!((sent.frames_out, sent.bytes_out), (received.frames_in, received.bytes_in));
+
+    let longest = std::sync::Arc::default();
+    net.machines[a].set_observer(Some(Box::new(Longest(std::sync::Arc::clone(&longest)))));
+    assert!(transfer(&mut net, a, b, "10.0.0.2:81", &data) == data);
+    assert_eq!((net.super_frames, longest.load(std::sync::atomic::Ordering::Relaxed)), (super_frames, 1514));
 }
 
 #[test]

@@ -69,10 +69,11 @@ pub use config::{BufferSizes, EcnMode, SynCookies, TcpConfig};
 pub use usage::TcpUsage;
 
 pub(crate) use arrives::Predicted;
-pub(crate) use demux::ConnectionId;
+pub(crate) use demux::{ConnectionId, Demux, Slot, Tuple};
 pub(crate) use seq::SeqNum;
 pub(crate) use socket::TcpSocket;
 pub(crate) use time_wait::TimeWaitId;
+pub(crate) use timers::{Armed, TimerQueue};
 
 use crate::stack::{Config, Context};
 use crate::time::Instant;

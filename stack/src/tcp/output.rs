@@ -406,7 +406,8 @@ impl Connection {
     ) -> PacketOut {
         let (source, destination) = (self.tuple.local.0, self.tuple.remote.0);
         let with_data = !frame.payload.is_empty();
-        header.emit(frame, source, destination, link.tx_checksum);
+        // Whoever cuts a super-frame makes its checksums.
+        header.emit(frame, source, destination, link.tx_checksum || frame.gso.is_some());
         if header.flags.ack() {
             let delay = crate::tcp::ack::INTERACTIVE_WITHIN;
             self.ack.sent(cx.now, SeqNum::new(header.ack), with_data, delay);

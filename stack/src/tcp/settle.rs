@@ -248,6 +248,6 @@ impl Connection {
                 && (self.ack.now.is_some()
                     || self.timers.probe_due.is_some()
                     || self.queue_end().after(self.sender.nxt())
-                    || !self.sender.is_idle()))
+                    || self.sender.may_resend()))
     }
 }

@@ -52,7 +52,10 @@ impl Connections {
     /// Puts a connection back into its slot.
     pub(crate) fn put(&mut self, connection: Box<Connection>) {
         let index = connection.id.index as usize;
-        self.slots[index].connection = Some(connection);
+        let before = self.slots[index].connection.replace(connection);
+        debug_assert!(before.is_none(), "it was taken out");
+        // What isn't there needs no drop.
+        core::mem::forget(before);
     }
 
     /// Gives up the slot of a connection that was taken out.

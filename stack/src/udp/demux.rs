@@ -8,16 +8,16 @@ use smallvec::SmallVec;
 
 /// A bound socket.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Binding {
-    pub(super) id: SocketId,
+pub(crate) struct Binding {
+    pub(crate) id: SocketId,
     /// Its local address; unspecified for all of ours.
-    pub(super) address: IpAddr,
-    pub(super) reuse_address: bool,
-    pub(super) reuse_port: bool,
+    pub(crate) address: IpAddr,
+    pub(crate) reuse_address: bool,
+    pub(crate) reuse_port: bool,
 }
 
 /// All bound sockets, by port, and the connected ones by both addresses too.
-pub(super) struct Demux {
+pub(crate) struct Demux {
     key: KeyedState,
     ports: KeyedMap<u16, Port>,
     connected: KeyedMap<(SocketAddr, SocketAddr), SocketId>,
@@ -32,7 +32,7 @@ struct Port {
 }
 
 impl Demux {
-    pub(super) fn new(key: KeyedState) -> Demux {
+    pub(crate) fn new(key: KeyedState) -> Demux {
         Demux { key, ports: KeyedMap::with_hasher(key), connected: KeyedMap::with_hasher(key) }
     }
 
@@ -42,7 +42,7 @@ impl Demux {
     }
 
     /// Errors: `EADDRINUSE`, where sockets with overlapping addresses don't all agree to share.
-    pub(super) fn bind(&mut self, port: u16, binding: Binding) -> Result<(), Errno> {
+    pub(crate) fn bind(&mut self, port: u16, binding: Binding) -> Result<(), Errno> {
         let entry = self.ports.entry(port).or_default();
         let overlaps = |other: &Binding| {
             other.address == binding.address
@@ -60,7 +60,7 @@ impl Demux {
     }
 
     /// A bound socket connects (again): it takes datagrams of this peer only.
-    pub(super) fn connect(
+    pub(crate) fn connect(
         &mut self,
         id: SocketId,
         local: SocketAddr,
@@ -97,7 +97,7 @@ impl Demux {
     /// The socket for a unicast datagram: the connected one, else one with this very address, else one with any. Among
     /// equals that share a port by `SO_REUSEPORT`, the flow's hash decides; else the one that was bound last.
     /// `accepts` may refuse a candidate.
-    pub(super) fn find(
+    pub(crate) fn find(
         &self,
         local: SocketAddr,
         remote: SocketAddr,

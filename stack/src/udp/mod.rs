@@ -18,11 +18,11 @@ mod tests;
 
 pub use datagrams::ErrorQueueEntry;
 pub(crate) use datagrams::{Arena, Datagrams};
+pub(crate) use demux::{Binding, Demux};
 
 use crate::socket::{Errno, OptionName, Readiness, SocketOption};
 use crate::stack::{Config, Context};
 use core::net::SocketAddr;
-use demux::Demux;
 
 /// UDP's state.
 pub(crate) struct Udp {

@@ -4,6 +4,7 @@
 
 use crate::frame::{TxChecksum, TxFrame};
 use core::net::IpAddr;
+use multiversion::multiversion;
 
 /// A one's complement sum in the making, not inverted yet. Pieces may end at odd bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -132,6 +133,10 @@ pub(crate) fn update(checksum: u16, old: u16, new: u16) -> u16 {
 }
 
 /// The sum of bytes that begin at an even place; at most [`PIECE_BYTES_MAX`] of them.
+///
+/// Compiled twice: for the registers that every x86-64 processor has, and for those twice as wide that nearly all have
+/// by now, which halves the time.
+#[multiversion(targets("x86_64+avx2"))]
 fn data(bytes: &[u8]) -> u16 {
     let (words, rest) = bytes.as_chunks::<4>();
     let mut halves = Halves::default();
@@ -142,6 +147,7 @@ fn data(bytes: &[u8]) -> u16 {
 }
 
 /// As [`data`], of bytes that are copied on the way.
+#[multiversion(targets("x86_64+avx2"))]
 fn copy_data(to: &mut [u8], from: &[u8]) -> u16 {
     let (words, rest) = from.as_chunks::<4>();
     let (places, rest_place) = to.as_chunks_mut::<4>();
@@ -173,6 +179,7 @@ impl Halves {
     }
 
     /// With up to three bytes that are left; in network byte order.
+    #[inline(always)]
     fn finish(self, rest: &[u8]) -> u16 {
         let lower = self.whole.wrapping_sub(self.upper << 16);
         let mut last = [0; 4];

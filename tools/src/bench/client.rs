@@ -195,8 +195,18 @@ const SILENCE: Duration = Duration::from_millis(200);
 /// Signals that are sent before the server is taken for dead.
 const SIGNALS_MAX: usize = 20;
 
-/// Asks the server for datagrams; how many a second arrived.
-pub(super) fn count_datagrams(from: SocketAddr) -> io::Result<f64> {
+/// Datagrams that arrived.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Arrived {
+    pub(super) count: u64,
+    pub(super) seconds: f64,
+    /// CPU seconds of the client's thread.
+    pub(super) cpu: f64,
+}
+
+/// Asks the server for datagrams; how many arrived here.
+pub(super) fn count_datagrams(from: SocketAddr) -> io::Result<Arrived> {
+    let cpu = cpu::thread_seconds();
     let socket = udp_socket(from)?;
     let mut buffer = vec![0; DATAGRAM_LEN + 1];
     signal_until(&socket, &mut buffer)?;
@@ -209,11 +219,12 @@ pub(super) fn count_datagrams(from: SocketAddr) -> io::Result<f64> {
             last = Instant::now();
         }
     }
-    Ok(count as f64 / (last - start).as_secs_f64())
+    Ok(Arrived { count, seconds: (last - start).as_secs_f64(), cpu: cpu::thread_seconds() - cpu })
 }
 
-/// Sends datagrams, then asks how many arrived; as many a second.
-pub(super) fn send_datagrams(to: SocketAddr, duration: Duration) -> io::Result<f64> {
+/// Sends datagrams, then asks how many arrived there.
+pub(super) fn send_datagrams(to: SocketAddr, duration: Duration) -> io::Result<Arrived> {
+    let cpu = cpu::thread_seconds();
     let socket = udp_socket(to)?;
     let datagram = vec![0x5a; DATAGRAM_LEN];
     let start = Instant::now();
@@ -229,7 +240,7 @@ pub(super) fn send_datagrams(to: SocketAddr, duration: Duration) -> io::Result<f
     let seconds = start.elapsed().as_secs_f64();
     let mut answer = [0; 8];
     signal_until(&socket, &mut answer)?;
-    Ok(u64::from_be_bytes(answer) as f64 / seconds)
+    Ok(Arrived { count: u64::from_be_bytes(answer), seconds, cpu: cpu::thread_seconds() - cpu })
 }
 
 fn udp_socket(peer: SocketAddr) -> io::Result<UdpSocket> {

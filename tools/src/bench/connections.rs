@@ -13,7 +13,8 @@ use std::io;
 use std::rc::Rc;
 use tapstack::device::TapOptions;
 
-const METRICS: &[Metric] = &[
+/// What opening connections is measured by.
+pub(super) const METRICS: &[Metric] = &[
     Metric { name: "rate", unit: "1/s", better: Better::Higher },
     Metric { name: "refused", unit: "share", better: Better::Lower },
 ];
@@ -54,7 +55,13 @@ fn contender(
     rounds.contender(name, METRICS, move || open(&mut *server.borrow_mut(), clients, spin, settings))
 }
 
-fn open(server: &mut dyn Server, clients: usize, spin: bool, settings: Settings) -> io::Result<Vec<f64>> {
+/// Connections that were opened in a second, and the share of those that were refused.
+pub(super) fn open(
+    server: &mut dyn Server,
+    clients: usize,
+    spin: bool,
+    settings: Settings,
+) -> io::Result<Vec<f64>> {
     let opened = measure(server, Role::Close { spin }, |address| {
         client::open_many(address, clients, settings.duration).map(|opened| (opened, 0.0))
     })?

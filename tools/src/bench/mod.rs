@@ -5,7 +5,7 @@
 //! - **Keeps**: nothing: namespaces, interfaces and threads end with the process.
 //! - **Never**: touches the machine's own network; compares figures of different runs.
 //!
-//! Each contender is a [`server::Server`]: somebody's TCP at the other end of a link from a kernel, on which the one
+//! Each contender is a [`server::Server`]: somebody's stack at the other end of a link from a kernel, on which the one
 //! [`client`] runs. A part sets up contenders and says which are compared under which key ([`scenarios`]);
 //! [`rounds`] measures each once a round and takes medians.
 
@@ -33,12 +33,15 @@ mod table;
 mod udp;
 
 use crate::cli::{BenchArgs, BenchPart};
-use crate::ui::Ui;
+use crate::ui::{self, Ui};
 use crate::{Failure, testbed};
 use clap::ValueEnum as _;
 use rounds::Rounds;
 use scenarios::SCENARIOS;
+pub(crate) use scenarios::list as scenario_list;
+use std::fs::OpenOptions;
 use std::io;
+use std::path::Path;
 use std::time::Duration;
 
 /// How long and how random.
@@ -50,6 +53,10 @@ struct Settings {
 
 /// Runs the benchmark. Fails when no testbed can be had, or a contender gives up.
 pub(crate) fn run(ui: &Ui, args: &BenchArgs) -> Result<(), Failure> {
+    // Said before the minutes of measuring, not after them.
+    for file in [&args.json, &args.svg].into_iter().flatten() {
+        OpenOptions::new().append(true).create(true).open(file).map_err(|error| cant_write(file, &error))?;
+    }
     testbed::available().map_err(|why| Failure::Failed(format!("no testbed can be had: {why}")))?;
     testbed::move_in().map_err(|error| Failure::Failed(error.to_string()))?;
     let settings = Settings { duration: Duration::from_secs_f64(args.seconds), seed: args.seed };
@@ -67,7 +74,8 @@ pub(crate) fn run(ui: &Ui, args: &BenchArgs) -> Result<(), Failure> {
     }
     if rows.is_empty() {
         return Err(Failure::Misused(
-            "no scenario's key begins like that: see tapstack bench --help".to_owned(),
+            "none of these parts has a scenario whose key begins like that: see tapstack bench --help"
+                .to_owned(),
         ));
     }
     table::print(ui, &rows);
@@ -75,11 +83,14 @@ pub(crate) fn run(ui: &Ui, args: &BenchArgs) -> Result<(), Failure> {
         [(&args.json, table::to_json as fn(&[table::Row]) -> String), (&args.svg, chart::to_svg)]
     {
         if let Some(file) = file {
-            std::fs::write(file, text(&rows))
-                .map_err(|error| Failure::Failed(format!("can't write {}: {error}", file.display())))?;
+            std::fs::write(file, text(&rows)).map_err(|error| cant_write(file, &error))?;
         }
     }
     Ok(())
+}
+
+fn cant_write(file: &Path, error: &io::Error) -> Failure {
+    Failure::Misused(format!("can't write {}: {}", file.display(), ui::reason(error)))
 }
 
 fn add(part: BenchPart, rounds: &mut Rounds<'_>, settings: Settings) -> io::Result<()> {

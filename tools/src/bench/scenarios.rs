@@ -1,6 +1,7 @@
 //! Every scenario that `tapstack bench` can measure, by its dotted key: the one place where they are listed.
 
 use crate::cli::BenchPart;
+use crate::ui;
 
 /// One thing that is measured.
 #[derive(Debug)]
@@ -20,6 +21,22 @@ pub(super) fn find(key: &str) -> &'static Scenario {
         None => panic!("no scenario is called {key}"),
     }
 }
+
+/// All of them for the help: a key and what is measured, below each other.
+pub(crate) fn list() -> String {
+    let mut text = String::from("Scenarios, by their keys:");
+    for scenario in SCENARIOS {
+        let what = ui::wrap(scenario.what, WHAT_WIDTH).join(&format!("\n{:WHAT_AT$}", ""));
+        let key = format!("  {}", scenario.key);
+        text.push_str(&format!("\n{key:<KEY_WIDTH$}  {what}"));
+    }
+    text
+}
+
+/// Columns of the keys, and what is left of 79 beside them.
+const KEY_WIDTH: usize = 34;
+const WHAT_AT: usize = KEY_WIDTH + 2;
+const WHAT_WIDTH: usize = 79 - WHAT_AT;
 
 const fn scenario(part: BenchPart, key: &'static str, what: &'static str) -> Scenario {
     Scenario { key, part, what }
@@ -51,8 +68,10 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         "one stream out in frames of 1500 bytes, the kernel's side on threaded NAPI",
     ),
     scenario(Bulk, "bulk.napi.receive", "one stream in in frames of 1500 bytes, with threaded NAPI"),
-    scenario(Udp, "udp.send", "datagrams of 1400 bytes out"),
+    scenario(Udp, "udp.send", "datagrams of 1400 bytes out, checksums left to the other side"),
     scenario(Udp, "udp.receive", "datagrams of 1400 bytes in, those that arrive"),
+    scenario(Udp, "udp.plain.send", "datagrams of 1400 bytes out, complete checksums"),
+    scenario(Udp, "udp.plain.receive", "datagrams of 1400 bytes in, complete checksums"),
     scenario(Latency, "latency.block.1", "1-byte round trips, each side sleeps until it is woken"),
     scenario(Latency, "latency.block.1024", "1 KiB round trips, each side sleeps until it is woken"),
     scenario(Latency, "latency.threaded.1", "1-byte round trips, application on its own thread"),
@@ -70,9 +89,15 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     scenario(Idle, "idle.1000.bulk.offload.send", "one stream out beside 1,000 idle connections"),
     scenario(Idle, "idle.1000.bulk.offload.receive", "one stream in beside 1,000 idle connections"),
     scenario(Idle, "idle.1000.latency.block.1", "1-byte round trips beside 1,000 idle connections"),
+    scenario(Idle, "idle.1000.connections.1", "connections a second beside 1,000 idle connections"),
+    scenario(Idle, "idle.1000.udp.send", "datagrams out beside 1,000 idle connections"),
+    scenario(Idle, "idle.1000.udp.receive", "datagrams in beside 1,000 idle connections"),
     scenario(Idle, "idle.10000.bulk.offload.send", "one stream out beside 10,000 idle connections"),
     scenario(Idle, "idle.10000.bulk.offload.receive", "one stream in beside 10,000 idle connections"),
     scenario(Idle, "idle.10000.latency.block.1", "1-byte round trips beside 10,000 idle connections"),
+    scenario(Idle, "idle.10000.connections.1", "connections a second beside 10,000 idle connections"),
+    scenario(Idle, "idle.10000.udp.send", "datagrams out beside 10,000 idle connections"),
+    scenario(Idle, "idle.10000.udp.receive", "datagrams in beside 10,000 idle connections"),
     scenario(Idle, "idle.10000.memory.transfer", "the transfer in memory beside 10,000 idle connections"),
     scenario(Idle, "idle.100000.memory", "resident memory of an idle connection, of 100,000 that all answer"),
     scenario(Memory, "memory.transfer", "two machines in memory on one thread, MTU 1500, with checksums"),
@@ -120,6 +145,13 @@ mod tests {
             assert!(SCENARIOS[..i].iter().all(|other| other.key != scenario.key), "{scenario:?} twice");
             assert!(!scenario.what.is_empty());
         }
+    }
+
+    #[test]
+    fn the_list_names_all_and_fits_a_terminal() {
+        let list = list();
+        assert!(SCENARIOS.iter().all(|scenario| list.contains(&format!("\n  {} ", scenario.key))));
+        assert!(list.lines().all(|line| line.len() < 80), "{list}");
     }
 
     #[test]

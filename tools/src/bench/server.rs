@@ -1,4 +1,4 @@
-//! The side that is compared: a server that plays one role for each connection, whoever's TCP it runs on.
+//! The side that is compared: a server that plays one role for each connection, on whoever's stack.
 
 use super::client::{
     DATAGRAM_LEN, READ_CHUNK, WRITE_CHUNK, read_whole, use_our_congestion_control, write_whole,
@@ -45,7 +45,7 @@ impl Role {
     }
 }
 
-/// Somebody's TCP on the other end of a link from the kernel that the client runs on.
+/// Somebody's stack on the other end of a link from the kernel that the client runs on.
 pub(super) trait Server {
     /// Where clients run.
     fn client_ns(&self) -> Arc<NetNs>;

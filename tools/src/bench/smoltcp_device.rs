@@ -14,9 +14,10 @@ use tapstack::device::{Device, Receive, vnet};
 use tapstack::frame::{Cause, Gso, GsoKind, RxFrame, TxChecksum, TxFrame};
 
 const ETHERNET_LEN: usize = 14;
-const TCP_AT: usize = ETHERNET_LEN + 20;
-/// Checksums of TCP are this far into its header.
-const TCP_CHECKSUM_AT: u16 = 16;
+const TRANSPORT_AT: usize = ETHERNET_LEN + 20;
+/// Protocols, and how far into their headers the checksums are.
+const TCP: (u8, u16) = (6, 16);
+const UDP: (u8, u16) = (17, 6);
 /// Without timestamps, which smoltcp doesn't offer by itself: 1500 - 20 - 20.
 const MSS: u16 = 1460;
 const FRAME_MAX: usize = 65_535 + ETHERNET_LEN;
@@ -34,7 +35,7 @@ impl OffloadPhy {
     pub(super) fn new(device: Device) -> Option<OffloadPhy> {
         let buffer = vec![0; FRAME_MAX];
         let mut template = TxFrame::new(Cause::default());
-        template.prepend(TCP_AT + 20);
+        template.prepend(TRANSPORT_AT + 20);
         Some(OffloadPhy { rx: device.rx, fd: device.fd?, buffer, template })
     }
 
@@ -63,10 +64,10 @@ impl phy::TxToken for TxToken<'_> {
         let result = f(frame);
         self.template.checksum = TxChecksum::Complete;
         self.template.gso = None;
-        if is_tcp(frame) {
-            put_pseudo_sum(frame);
-            self.template.checksum = TxChecksum::Partial { start: TCP_AT as u16, offset: TCP_CHECKSUM_AT };
-            if len > ETHERNET_LEN + 1500 {
+        if let Some((protocol, offset)) = transport(frame) {
+            put_pseudo_sum(frame, protocol, usize::from(offset));
+            self.template.checksum = TxChecksum::Partial { start: TRANSPORT_AT as u16, offset };
+            if protocol == TCP.0 && len > ETHERNET_LEN + 1500 {
                 self.template.gso = Some(Gso { kind: GsoKind::Tcp4, size: MSS });
             }
         }
@@ -87,7 +88,7 @@ impl phy::Device for OffloadPhy {
         capabilities.max_transmission_unit = FRAME_MAX;
         capabilities.checksum = ChecksumCapabilities::default();
         capabilities.checksum.tcp = Checksum::None;
-        capabilities.checksum.udp = Checksum::Tx;
+        capabilities.checksum.udp = Checksum::None;
         capabilities
     }
 
@@ -103,28 +104,37 @@ impl phy::Device for OffloadPhy {
     }
 }
 
-fn is_tcp(frame: &[u8]) -> bool {
-    frame.len() >= TCP_AT + 20 && frame[12..15] == [0x08, 0x00, 0x45] && frame[23] == 6
+/// The transport of an IPv4 packet without options; none where the kernel can't complete a checksum.
+fn transport(frame: &[u8]) -> Option<(u8, u16)> {
+    let is_ipv4 = frame.get(12..15) == Some(&[0x08, 0x00, 0x45]);
+    let is_whole = frame.get(20..22).is_some_and(|fragment| fragment[0] & 0x3f == 0 && fragment[1] == 0);
+    let (protocol, header_len) = match frame.get(23) {
+        Some(6) => (TCP, 20),
+        Some(17) => (UDP, 8),
+        _ => return None,
+    };
+    (is_ipv4 && is_whole && frame.len() >= TRANSPORT_AT + header_len).then_some(protocol)
 }
 
 /// Puts the pseudo-header's sum where the kernel, which sums the rest, expects it.
-fn put_pseudo_sum(frame: &mut [u8]) {
-    let tcp_len = (frame.len() - TCP_AT) as u32;
+fn put_pseudo_sum(frame: &mut [u8], protocol: u8, checksum_at: usize) {
+    let len = (frame.len() - TRANSPORT_AT) as u32;
     let words = frame[26..34].chunks(2).map(|pair| u32::from(pair[0]) << 8 | u32::from(pair[1]));
-    let sum = words.sum::<u32>() + 6 + tcp_len;
+    let sum = words.sum::<u32>() + u32::from(protocol) + len;
     let sum = (sum & 0xffff) + (sum >> 16);
     let sum = ((sum & 0xffff) + (sum >> 16)) as u16;
-    frame[TCP_AT + 16..TCP_AT + 18].copy_from_slice(&sum.to_be_bytes());
+    let field = TRANSPORT_AT + checksum_at;
+    frame[field..field + 2].copy_from_slice(&sum.to_be_bytes());
 }
 
 /// A copy of a SYN whose MSS says that all of a super-frame is welcome; empty for every other frame.
 fn raise_mss(frame: &[u8]) -> Vec<u8> {
     const SYN: u8 = 2;
-    if !is_tcp(frame) || frame[TCP_AT + 13] & SYN == 0 || frame.get(TCP_AT + 20..TCP_AT + 22) != Some(&[2, 4])
-    {
+    let is_syn = transport(frame) == Some(TCP) && frame[TRANSPORT_AT + 13] & SYN != 0;
+    if !is_syn || frame.get(TRANSPORT_AT + 20..TRANSPORT_AT + 22) != Some(&[2, 4]) {
         return Vec::new();
     }
     let mut copy = frame.to_vec();
-    copy[TCP_AT + 22..TCP_AT + 24].copy_from_slice(&(65_535u16 - 40).to_be_bytes());
+    copy[TRANSPORT_AT + 22..TRANSPORT_AT + 24].copy_from_slice(&(65_535u16 - 40).to_be_bytes());
     copy
 }

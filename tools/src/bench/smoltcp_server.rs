@@ -1,15 +1,15 @@
 //! smoltcp as a server, over its own TAP device and over ours.
 
-use super::client::{READ_CHUNK, WRITE_CHUNK};
+use super::client::{DATAGRAM_LEN, READ_CHUNK, WRITE_CHUNK};
 use super::server::{Role, Server, at};
 use super::smoltcp_device::OffloadPhy;
 use super::stage::{self, PORT, PREFIX_LEN, SERVER};
 use crate::testbed::NetNs;
-use smoltcp::iface::{Config, Interface, SocketHandle, SocketSet};
+use smoltcp::iface::{Config, Interface, PollResult, SocketHandle, SocketSet};
 use smoltcp::phy::{self, Medium, TunTapInterface};
-use smoltcp::socket::tcp;
+use smoltcp::socket::{tcp, udp};
 use smoltcp::time::{Duration as SmolDuration, Instant as SmolInstant};
-use smoltcp::wire::{EthernetAddress, IpCidr};
+use smoltcp::wire::{EthernetAddress, IpCidr, IpEndpoint};
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd as _, IntoRawFd as _, OwnedFd};
@@ -20,6 +20,8 @@ use tapstack::device::TapOptions;
 
 /// Bytes of each socket's buffers, where they matter.
 const BUFFER_LEN: usize = 512 << 10;
+/// Datagrams that a socket's buffer has room for.
+const BUFFER_DATAGRAMS: usize = BUFFER_LEN / DATAGRAM_LEN;
 /// smoltcp has no backlog: a listening socket takes one connection.
 const LISTENERS: usize = 128;
 /// How often the end is looked for while nothing happens.
@@ -71,12 +73,35 @@ impl<D: phy::Device> Server for SmoltcpServer<D> {
     }
 
     fn serve(&mut self, role: Role, client: &mut (dyn FnMut(SocketAddr) + Send)) -> io::Result<()> {
+        let mut sockets = SocketSet::new(Vec::new());
+        if role.is_udp() {
+            let mut datagrams = Datagrams::new(&mut sockets, role)?;
+            return self.drive(&mut sockets, false, client, |sockets| datagrams.work(sockets));
+        }
         let (count, buffer_len) =
             if matches!(role, Role::Close { .. }) { (LISTENERS, 2048) } else { (1, BUFFER_LEN) };
-        let mut sockets = SocketSet::new(Vec::new());
         let mut connections: Vec<Connection> =
             (0..count).map(|_| Connection::new(&mut sockets, role, buffer_len)).collect();
         let spin = matches!(role, Role::Echo { spin: true, .. });
+        self.drive(&mut sockets, spin, client, |sockets| {
+            let mut worked = false;
+            for connection in &mut connections {
+                worked |= connection.work(sockets.get_mut(connection.handle));
+            }
+            if worked { Worked::Some } else { Worked::Nothing }
+        })
+    }
+}
+
+impl<D: phy::Device> SmoltcpServer<D> {
+    /// Polls, and lets the application work, until the client has returned.
+    fn drive(
+        &mut self,
+        sockets: &mut SocketSet<'_>,
+        spin: bool,
+        client: &mut (dyn FnMut(SocketAddr) + Send),
+        mut work: impl FnMut(&mut SocketSet<'_>) -> Worked,
+    ) -> io::Result<()> {
         let done = AtomicBool::new(false);
         std::thread::scope(|scope| {
             scope.spawn(|| {
@@ -85,17 +110,14 @@ impl<D: phy::Device> Server for SmoltcpServer<D> {
             });
             while !done.load(Ordering::SeqCst) {
                 let now = SmolInstant::now();
-                self.interface.poll(now, &mut self.device, &mut sockets);
-                let mut worked = false;
-                for connection in &mut connections {
-                    worked |= connection.work(sockets.get_mut(connection.handle));
+                self.interface.poll(now, &mut self.device, sockets);
+                let worked = work(sockets);
+                if worked != Worked::Nothing {
+                    // What was written goes out before there is any sleep. Nothing is taken in: it wakes us at once.
+                    while self.interface.poll_egress(now, &mut self.device, sockets) != PollResult::None {}
                 }
-                if worked {
-                    // What was written goes out before there is any sleep.
-                    self.interface.poll(now, &mut self.device, &mut sockets);
-                }
-                if !spin {
-                    let delay = self.interface.poll_delay(now, &sockets);
+                if !spin && worked != Worked::More {
+                    let delay = self.interface.poll_delay(now, sockets);
                     let wait = delay.map_or(IDLE_WAIT, |delay| delay.min(IDLE_WAIT));
                     phy::wait(self.fd.as_raw_fd(), Some(wait))?;
                 }
@@ -103,6 +125,16 @@ impl<D: phy::Device> Server for SmoltcpServer<D> {
             Ok(())
         })
     }
+}
+
+/// What an application did in its turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Worked {
+    Nothing,
+    /// All that it could until something comes in.
+    Some,
+    /// It goes on as soon as there is room.
+    More,
 }
 
 /// One socket and what the application does with it.
@@ -164,13 +196,61 @@ impl Connection {
             }
             Role::Close { .. } => {
                 socket.close();
-                return false;
+                worked = true;
             }
             Role::UdpSource(_) | Role::UdpSink | Role::Rpc => {}
         }
         if peer_closed && socket.may_send() {
             socket.close();
             worked = true;
+        }
+        worked
+    }
+}
+
+/// A socket for datagrams and what the application does with it.
+struct Datagrams {
+    handle: SocketHandle,
+    role: Role,
+    buffer: Vec<u8>,
+    /// Whole datagrams that arrived.
+    count: u64,
+    /// Whom a source sends to, and since when.
+    asked: Option<(IpEndpoint, Instant)>,
+}
+
+impl Datagrams {
+    fn new(sockets: &mut SocketSet<'_>, role: Role) -> io::Result<Datagrams> {
+        let buffer = || {
+            let metadata = vec![udp::PacketMetadata::EMPTY; BUFFER_DATAGRAMS];
+            udp::PacketBuffer::new(metadata, vec![0; BUFFER_LEN])
+        };
+        let mut socket = udp::Socket::new(buffer(), buffer());
+        socket.bind(PORT).map_err(|error| io::Error::other(format!("smoltcp: {error}")))?;
+        let buffer = vec![0x5a; DATAGRAM_LEN];
+        Ok(Datagrams { handle: sockets.add(socket), role, buffer, count: 0, asked: None })
+    }
+
+    /// Does what can be done now.
+    fn work(&mut self, sockets: &mut SocketSet<'_>) -> Worked {
+        let socket = sockets.get_mut::<udp::Socket<'_>>(self.handle);
+        let mut worked = Worked::Nothing;
+        while let Ok((datagram, from)) = socket.recv() {
+            worked = Worked::Some;
+            if datagram.len() == DATAGRAM_LEN {
+                self.count += 1;
+            } else if matches!(self.role, Role::UdpSource(_)) {
+                self.asked.get_or_insert((from.endpoint, Instant::now()));
+            } else {
+                // An answer without room is as good as lost: the client asks again.
+                let _ = socket.send_slice(&self.count.to_be_bytes(), from.endpoint);
+            }
+        }
+        if let (Role::UdpSource(duration), Some((peer, since))) = (self.role, self.asked)
+            && since.elapsed() < duration
+        {
+            while socket.can_send() && socket.send_slice(&self.buffer, peer).is_ok() {}
+            worked = Worked::More;
         }
         worked
     }

@@ -1,7 +1,7 @@
 //! What was measured, as rows: for people, ratios first, and as JSON for programs.
 
 use super::scenarios;
-use crate::ui::Ui;
+use crate::ui::{self, Ui};
 use std::fmt::Write as _;
 
 /// What a figure is.
@@ -87,18 +87,44 @@ pub(super) fn print(ui: &Ui, rows: &[Row]) {
         ui.last_line(format!("{scenario:<32} {:<8} {against:<28} {:>7.3} {arrow}", metric.name, row.ratio()));
     }
     ui.heading("Figures: median (lowest to highest)");
-    for row in rows {
-        let Row { scenario, subject, reference, metric, .. } = row;
-        let what = scenarios::find(scenario).what;
-        ui.line(format!("{scenario}, {} in {}: {what}", metric.name, metric.unit));
-        for (name, figures) in [(subject, &row.subject_figures), (reference, &row.reference_figures)] {
-            ui.line(format!("    {name:<18} {}", spread(figures)));
-        }
+    for line in figures(rows) {
+        ui.line(line);
     }
 }
 
-fn spread(figures: &Figures) -> String {
-    format!("{:>10.3}  ({:.3} to {:.3})", figures.median(), figures.min(), figures.max())
+/// What each scenario's ratios come from: once for everybody who takes part, however many there are to compare with.
+fn figures(rows: &[Row]) -> Vec<String> {
+    let mut lines = Vec::new();
+    for (i, first) in rows.iter().enumerate() {
+        if rows[..i].iter().any(|row| row.scenario == first.scenario) {
+            continue;
+        }
+        let title = format!("{}: {}", first.scenario, scenarios::find(first.scenario).what);
+        lines.extend(ui::wrap(&title, LINE_WIDTH));
+        let rows: Vec<&Row> = rows.iter().filter(|row| row.scenario == first.scenario).collect();
+        for (i, first) in rows.iter().enumerate() {
+            if rows[..i].iter().any(|row| row.metric == first.metric) {
+                continue;
+            }
+            lines.push(format!("  {} in {}", first.metric.name, first.metric.unit));
+            lines.push(spread(first.subject, &first.subject_figures));
+            for row in rows.iter().filter(|row| row.metric == first.metric) {
+                lines.push(spread(row.reference, &row.reference_figures));
+            }
+        }
+    }
+    lines
+}
+
+/// Columns that a terminal has at the least.
+const LINE_WIDTH: usize = 80;
+
+fn spread(name: &str, figures: &Figures) -> String {
+    let [median, min, max] = [figures.median(), figures.min(), figures.max()].map(|figure| {
+        let digits = if figure.abs() < 1000.0 { 3 } else { 0 };
+        format!("{figure:.digits$}")
+    });
+    format!("    {name:<18} {median:>10}  ({min} to {max})")
 }
 
 /// The rows as a JSON array, one row a line.
@@ -132,31 +158,51 @@ fn number(value: f64) -> String {
 mod tests {
     use super::*;
 
-    fn figures(of: &[f64]) -> Figures {
-        Figures(of.to_vec())
+    fn of(figures: &[f64]) -> Figures {
+        Figures(figures.to_vec())
     }
 
     #[test]
     fn medians_are_the_middle() {
-        assert_eq!(figures(&[3.0, 1.0, 2.0]).median(), 2.0);
-        assert_eq!(figures(&[4.0, 1.0, 2.0, 3.0]).median(), 2.5);
-        assert!(figures(&[]).median().is_nan());
-        assert_eq!((figures(&[2.0, 1.0]).min(), figures(&[2.0, 1.0]).max()), (1.0, 2.0));
+        assert_eq!(of(&[3.0, 1.0, 2.0]).median(), 2.0);
+        assert_eq!(of(&[4.0, 1.0, 2.0, 3.0]).median(), 2.5);
+        assert!(of(&[]).median().is_nan());
+        assert_eq!((of(&[2.0, 1.0]).min(), of(&[2.0, 1.0]).max()), (1.0, 2.0));
+    }
+
+    fn row() -> Row {
+        Row {
+            scenario: "loss.1.send",
+            subject: "tapstack",
+            reference: "kernel",
+            metric: Metric { name: "goodput", unit: "Gbit/s", better: Better::Higher },
+            subject_figures: of(&[1.0]),
+            reference_figures: of(&[2.0]),
+        }
+    }
+
+    #[test]
+    fn everybody_s_figures_stand_once_below_their_scenario() {
+        let smoltcp = Row { reference: "smoltcp", reference_figures: of(&[1000.5]), ..row() };
+        let other = Row { scenario: "idle.100000.memory", ..row() };
+        let lines = super::figures(&[row(), other, smoltcp]);
+        let expected = [
+            "loss.1.send: 1 % of the data lost on its way out",
+            "  goodput in Gbit/s",
+            "    tapstack                1.000  (1.000 to 1.000)",
+            "    kernel                  2.000  (2.000 to 2.000)",
+            "    smoltcp                  1000  (1000 to 1000)",
+            "idle.100000.memory: resident memory of an idle connection, of 100,000 that all",
+            "answer",
+        ];
+        assert_eq!(lines[..7], expected);
     }
 
     #[test]
     fn rows_become_json() {
-        let metric = Metric { name: "goodput", unit: "Gbit/s", better: Better::Higher };
-        let row = Row {
-            scenario: "loss.1.send",
-            subject: "tapstack",
-            reference: "kernel",
-            metric,
-            subject_figures: figures(&[1.0]),
-            reference_figures: figures(&[2.0]),
-        };
+        let row = row();
         let expected = r#"  {"scenario": "loss.1.send", "subject": "tapstack", "reference": "kernel", "metric": "goodput", "unit": "Gbit/s", "better": "higher", "subject_value": 1.000000, "reference_value": 2.000000, "ratio": 0.500000}"#;
-        let nothing = Row { reference_figures: figures(&[]), ..row.clone() };
+        let nothing = Row { reference_figures: of(&[]), ..row.clone() };
         let json = to_json(&[row, nothing]);
         assert_eq!(json.lines().nth(1), Some(&*format!("{expected},")));
         assert!(json.contains(r#""reference_value": null, "ratio": null}"#), "{json}");

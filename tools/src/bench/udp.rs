@@ -1,28 +1,49 @@
 //! `bench udp`: datagrams a second, out of the server and into it; those that arrive count.
 
 use super::Settings;
-use super::bulk::{Shared, shared};
-use super::client;
+use super::bulk::{Shared, Way, shared};
+use super::client::{self, DATAGRAM_LEN};
 use super::ours::{Drive, OurServer};
 use super::rounds::{ContenderId, Rounds};
-use super::server::{KernelServer, Role, Server, measure};
+use super::server::{KernelServer, Role, Served, Server, measure};
+use super::smoltcp_server::SmoltcpServer;
 use super::stage;
 use super::table::{Better, Metric};
 use std::io;
 use std::rc::Rc;
 use tapstack::device::TapOptions;
 
-const METRICS: &[Metric] = &[Metric { name: "rate", unit: "1/s", better: Better::Higher }];
+/// What datagrams are measured by.
+pub(super) const METRICS: &[Metric] = &[
+    Metric { name: "rate", unit: "1/s", better: Better::Higher },
+    Metric { name: "cpu", unit: "s/GB", better: Better::Lower },
+];
 
-/// Adds what is to be compared.
+/// Adds what is to be compared: with checksums left to the other side, and with complete ones.
 pub(super) fn add(rounds: &mut Rounds<'_>, settings: Settings) -> io::Result<()> {
-    let tap = stage::tap(TapOptions { offload: true, ..TapOptions::default() })?;
-    let ours = shared(OurServer::new(tap, Drive::Loop)?);
-    let kernel = shared(KernelServer::new(stage::veth(true)?));
-    for (key, role) in [("udp.send", Role::UdpSource(settings.duration)), ("udp.receive", Role::UdpSink)] {
-        let subject = contender(rounds, settings, format!("{key} tapstack"), &ours, role);
-        let reference = contender(rounds, settings, format!("{key} kernel"), &kernel, role);
-        rounds.compare(key, ("tapstack", subject), ("kernel", reference));
+    for (offload, keys) in
+        [(true, ["udp.send", "udp.receive"]), (false, ["udp.plain.send", "udp.plain.receive"])]
+    {
+        if !keys.iter().any(|key| rounds.wants(key)) {
+            continue;
+        }
+        let tap = stage::tap(TapOptions { offload, ..TapOptions::default() })?;
+        let ours = shared(OurServer::new(tap, Drive::Loop)?);
+        let kernel = shared(KernelServer::new(stage::veth(offload)?));
+        let (name, smoltcp) = if offload {
+            ("smoltcp-offload", shared(SmoltcpServer::offload()?))
+        } else {
+            ("smoltcp", shared(SmoltcpServer::stock()?))
+        };
+        for (key, way) in keys.into_iter().zip([Way::Send, Way::Receive]) {
+            let mut rate = |name: &str, server: &Shared| {
+                contender(rounds, settings, format!("{key} {name}"), server, way)
+            };
+            let (ours, kernel, smoltcp) =
+                (rate("tapstack", &ours), rate("kernel", &kernel), rate(name, &smoltcp));
+            rounds.compare(key, ("tapstack", ours), ("kernel", kernel));
+            rounds.compare(key, ("tapstack", ours), (name, smoltcp));
+        }
     }
     Ok(())
 }
@@ -32,19 +53,23 @@ fn contender(
     settings: Settings,
     name: String,
     server: &Shared,
-    role: Role,
+    way: Way,
 ) -> ContenderId {
     let server = Rc::clone(server);
-    rounds.contender(name, METRICS, move || datagrams(&mut *server.borrow_mut(), role, settings))
+    rounds.contender(name, METRICS, move || datagrams(&mut *server.borrow_mut(), way, settings))
 }
 
-fn datagrams(server: &mut dyn Server, role: Role, settings: Settings) -> io::Result<Vec<f64>> {
-    let served = measure(server, role, |address| {
-        let rate = match role {
-            Role::UdpSource(_) => client::count_datagrams(address),
-            _ => client::send_datagrams(address, settings.duration),
-        };
-        rate.map(|rate| (rate, 0.0))
-    })?;
-    Ok(vec![served.result])
+/// Datagrams a second, and the CPU seconds that the server's side spent on a gigabyte of those that arrived.
+pub(super) fn datagrams(server: &mut dyn Server, way: Way, settings: Settings) -> io::Result<Vec<f64>> {
+    let duration = settings.duration;
+    let Served { result, server_cpu } = match way {
+        Way::Send => measure(server, Role::UdpSource(duration), |address| {
+            client::count_datagrams(address).map(|arrived| (arrived, arrived.cpu))
+        })?,
+        Way::Receive => measure(server, Role::UdpSink, |address| {
+            client::send_datagrams(address, duration).map(|arrived| (arrived, arrived.cpu))
+        })?,
+    };
+    let gigabytes = (result.count * DATAGRAM_LEN as u64) as f64 / 1e9;
+    Ok(vec![result.count as f64 / result.seconds, server_cpu / gigabytes])
 }

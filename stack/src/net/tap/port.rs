@@ -5,7 +5,7 @@ use crate::frame::{Cause, TxFrame};
 use crate::net::Woken;
 use crate::net::machine::{Core, Machine};
 use crate::stack::InterfaceId;
-use crate::time::{Duration, Instant};
+use crate::time::{Duration, Instant, earliest};
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -69,15 +69,19 @@ impl Port {
         if core.as_ref().is_some_and(|core| !core.stack.wants_transmit(self.interface)) {
             return Ok(());
         }
-        self.marked.store(true, Ordering::SeqCst);
-        while self.marked.load(Ordering::SeqCst) {
-            let Some(mut sender) = self.try_lock() else { return Ok(()) };
-            self.marked.store(false, Ordering::SeqCst);
+        loop {
+            let Some(mut sender) = self.lock_or_mark() else { return Ok(()) };
+            if self.is_marked() {
+                self.marked.store(false, Ordering::SeqCst);
+            }
             let sent = sender.send_all(self.interface, machine, now, core, woken);
             self.note_deadline(&sender);
+            drop(sender);
             sent?;
+            if !self.is_marked() {
+                return Ok(());
+            }
         }
-        Ok(())
     }
 
     /// Whether somebody left work here who found the lock taken.
@@ -98,6 +102,15 @@ impl Port {
         handled.map(|_| ())
     }
 
+    /// The lock, or else a mark for whoever has it. That one looks for marks behind letting go, so if the mark came too
+    /// late for it, the second try finds the lock free.
+    fn lock_or_mark(&self) -> Option<MutexGuard<'_, Sender>> {
+        self.try_lock().or_else(|| {
+            self.marked.store(true, Ordering::SeqCst);
+            self.try_lock()
+        })
+    }
+
     fn try_lock(&self) -> Option<MutexGuard<'_, Sender>> {
         match self.sender.try_lock() {
             Ok(sender) => Some(sender),
@@ -107,8 +120,12 @@ impl Port {
     }
 
     fn note_deadline(&self, sender: &Sender) {
-        let deadline = sender.device.next_deadline().into_iter().chain(sender.retry_at).min();
-        self.deadline.store(deadline.map_or(u64::MAX, Instant::as_nanos), Ordering::SeqCst);
+        let deadline = earliest([sender.device.next_deadline(), sender.retry_at]);
+        let nanos = deadline.map_or(u64::MAX, Instant::as_nanos);
+        // Only who has the sender's lock writes it.
+        if self.deadline.load(Ordering::Relaxed) != nanos {
+            self.deadline.store(nanos, Ordering::SeqCst);
+        }
     }
 }
 
@@ -136,32 +153,37 @@ impl Sender {
                 return Ok(());
             };
             let now = now.take().unwrap_or_else(|| machine.now());
-            self.pull(now, interface, &mut guard, woken);
+            let more = self.pull(now, interface, &mut guard, woken);
             if self.pulled == 0 {
                 *core = Some(guard);
                 return Ok(());
             }
             drop(guard);
-            if !self.write(now)? {
+            // What others leave to be sent from here on, they mark.
+            if !self.write(now)? || !more {
                 return Ok(());
             }
         }
     }
 
-    /// Takes a burst of frames from the stack.
-    fn pull(&mut self, now: Instant, interface: InterfaceId, core: &mut Core, woken: &mut Woken) {
+    /// Takes a burst of frames from the stack; whether there may be more.
+    fn pull(&mut self, now: Instant, interface: InterfaceId, core: &mut Core, woken: &mut Woken) -> bool {
         (self.written, self.pulled) = (0, 0);
-        while self.pulled < BURST_MAX {
+        let mut more = true;
+        while more && self.pulled < BURST_MAX {
             if self.burst.len() == self.pulled {
                 self.burst.push(TxFrame::new(Cause::default()));
             }
             if !core.stack.poll_transmit(now, interface, &mut self.burst[self.pulled]) {
+                more = false;
                 break;
             }
             self.pulled += 1;
+            more = core.stack.wants_transmit(interface);
         }
         // Sending can make room for those who wait to write.
         core.take_events(woken);
+        more
     }
 
     /// Writes what was pulled; false when the device refuses, which is tried again later.

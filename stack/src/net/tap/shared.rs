@@ -48,12 +48,19 @@ pub(super) struct Bell {
 
 impl Bell {
     pub(super) fn ring(&self) {
-        if self.sleeping_until.swap(0, Ordering::SeqCst) != 0
+        if self.is_asleep()
+            && self.sleeping_until.swap(0, Ordering::SeqCst) != 0
             && !self.spinning.load(Ordering::SeqCst)
             && let Err(error) = self.alarm.wake()
         {
             log::error!("the run loop can't be woken: {error}");
         }
+    }
+
+    /// Whether the loop sleeps, or is about to: since it has the machine's lock while it says so, whoever changes
+    /// something under that lock is either seen by the loop, or sees that it sleeps.
+    pub(super) fn is_asleep(&self) -> bool {
+        self.sleeping_until.load(Ordering::SeqCst) != 0
     }
 
     /// Something has to be done at `deadline`: gets the loop up if it would sleep longer.
@@ -162,11 +169,16 @@ impl World for Shared {
                 break;
             }
         }
-        let deadline = held.or_else(|| machine.lock()).and_then(|core| core.next_deadline());
-        // A device that holds frames back, or has refused one, wants the loop's attention too.
-        let ports = self.ports.iter().filter_map(Port::next_deadline);
-        if let Some(deadline) = ports.chain(deadline).min() {
-            self.bell.ring_before(deadline);
+        // A loop that is awake asks for all deadlines before it sleeps.
+        if self.bell.is_asleep() {
+            let deadline = held.or_else(|| machine.lock()).and_then(|core| core.next_deadline());
+            // A device that holds frames back, or has refused one, wants the loop's attention too.
+            let ports = self.ports.iter().filter_map(Port::next_deadline);
+            if let Some(deadline) = ports.chain(deadline).min() {
+                self.bell.ring_before(deadline);
+            }
+        } else {
+            drop(held);
         }
         woken.into_iter().for_each(Waker::wake);
     }

@@ -44,7 +44,8 @@ impl Turns<'_> {
             let now = self.machine.now();
             for receiver in &mut driver.receivers {
                 let found = receiver.device.receive(now);
-                receiver.held = found.map_err(|error| self.shared.fail(self.machine, error))?;
+                let found = found.map_err(|error| self.shared.fail(self.machine, error))?;
+                receiver.held = found.map(|frame| (now, frame));
                 if receiver.held.is_some() {
                     receiver.readable = true;
                     return Ok(true);

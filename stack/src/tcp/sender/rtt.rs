@@ -1,6 +1,6 @@
 //! Round-trip time and retransmission time-out (RFC 6298, with Linux's floor under the variance).
 
-use crate::time::{Duration, Instant};
+use crate::time::{Duration, Instant, nanos};
 
 /// Smoothed round-trip time, its deviation, the smallest seen, and the time-out that follows from them. All in
 /// nanoseconds: half the size of [`Duration`], in each connection.
@@ -176,10 +176,6 @@ impl WindowedMin {
         let [(_, best_ns), ..] = self.best;
         (best_ns > 0).then_some(Duration::from_nanos(best_ns))
     }
-}
-
-fn nanos(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// A zero round-trip time (both ends in one instant) would read as "no sample".

@@ -85,6 +85,11 @@ impl Scoreboard {
         self.counts
     }
 
+    /// Whether anything in flight is SACKed, lost, or sent again.
+    pub(super) fn has_troubles(&self) -> bool {
+        self.troubles.is_some()
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.records.is_empty()
     }

@@ -43,6 +43,11 @@ impl Sender {
         self.board.is_empty()
     }
 
+    /// Whether [`Sender::next`] may have something besides new data: a probe, or what has to be sent again.
+    pub(crate) fn may_resend(&self) -> bool {
+        self.probe.due || self.board.has_troubles()
+    }
+
     /// Congestion window, in segments.
     pub(crate) fn cwnd(&self) -> u32 {
         self.window.cwnd

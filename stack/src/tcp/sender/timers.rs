@@ -5,7 +5,7 @@ use super::frto::Frto;
 use super::record::LossWhy;
 use super::{DeadlineOut, Sender, probe};
 use crate::socket::CongestionState;
-use crate::time::{Duration, Instant};
+use crate::time::{Duration, Instant, earliest};
 
 /// What the deadline is for. One at a time, as in Linux: each of them is followed by the next weaker one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,8 +21,7 @@ pub(super) enum TimerKind {
 impl Sender {
     /// When [`Sender::on_deadline`] wants to be called; none while nothing is in flight and nothing is paced.
     pub(crate) fn deadline(&self) -> Option<Instant> {
-        let timer = self.timer.map(|(_, at)| at);
-        timer.into_iter().chain(self.pacer.opens_at()).min()
+        earliest([self.timer.map(|(_, at)| at), self.pacer.opens_at()])
     }
 
     /// The deadline has come (calling too early does nothing).
