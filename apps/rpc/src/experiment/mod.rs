@@ -84,6 +84,9 @@ impl Trial {
 /// What is deposited.
 pub const AMOUNT: i64 = 100;
 
+/// Where the server listens, by UDP.
+pub const PORT: u16 = 7467;
+
 /// Runs every semantics through every fault, in one simulated world of two machines.
 pub fn run(seed: u64, capture: Option<&Capture>) -> io::Result<Vec<Trial>> {
     let mut net = Sim::new(seed);
@@ -247,7 +250,7 @@ impl Stage {
 }
 
 fn address() -> SocketAddr {
-    SocketAddr::from(([10, 0, 0, 2], 7467))
+    SocketAddr::from(([10, 0, 0, 2], PORT))
 }
 
 const WATCH_EVERY: Duration = Duration::from_millis(5);
