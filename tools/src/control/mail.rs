@@ -34,8 +34,9 @@ pub(super) fn send(host: &Host, mail: Mail) -> Result<Reply, String> {
         ..Message::new(from_hex(&mail.body).ok_or("the message is not in hexadecimal")?)
     };
     block_on(async {
-        let options =
-            SenderOptions { give_up_after: wait(mail.timeout_ms), ..SenderOptions::new(*semantics) };
+        // A little earlier, so that it is said when nobody is there.
+        let give_up_after = wait(mail.timeout_ms) * 4 / 5;
+        let options = SenderOptions { give_up_after, ..SenderOptions::new(*semantics) };
         let sender = client.sender(&to.name, options);
         // Beyond that, the box is full and its host answers.
         let sent = host.timeout(wait(mail.timeout_ms), sender.send(message)).await;
