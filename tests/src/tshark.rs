@@ -23,7 +23,13 @@ const QUOTES: &str = "icmp.type in {3, 11, 12} && icmp.checksum.status == \"Good
 /// The lines that tshark prints about sent packets with something wrong. Errors: tshark could not be run, or could not
 /// read the file.
 pub fn wrong_packets(capture: &Path) -> Result<Vec<String>, String> {
-    list(capture, &format!("({SENT}) && ({WRONG}) && !({QUOTES})"))
+    wrong_packets_as(capture, &[])
+}
+
+/// The same, where tshark is told what is spoken at some ports (`udp.port==7468,rpc`), so that it doesn't have to guess
+/// by what the bytes look like.
+pub fn wrong_packets_as(capture: &Path, decode_as: &[&str]) -> Result<Vec<String>, String> {
+    list(capture, decode_as, &format!("({SENT}) && ({WRONG}) && !({QUOTES})"))
 }
 
 /// How many sent packets tshark finds whose checksum (IP and, by the wanted protocol, that as well) it has verified:
@@ -31,15 +37,16 @@ pub fn wrong_packets(capture: &Path) -> Result<Vec<String>, String> {
 pub fn good_packets(capture: &Path, protocol: &str) -> Result<usize, String> {
     let filter =
         format!("({SENT}) && ip.checksum.status == \"Good\" && {protocol}.checksum.status == \"Good\"");
-    list(capture, &filter).map(|lines| lines.len())
+    list(capture, &[], &filter).map(|lines| lines.len())
 }
 
-fn list(capture: &Path, filter: &str) -> Result<Vec<String>, String> {
+fn list(capture: &Path, decode_as: &[&str], filter: &str) -> Result<Vec<String>, String> {
     let failed = |what: &dyn std::fmt::Display| format!("tshark on {}: {what}", capture.display());
     let output = Command::new("tshark")
         .args(["-n", "-r"])
         .arg(capture)
         .args(PREFERENCES)
+        .args(decode_as.iter().flat_map(|rule| ["-d", *rule]))
         .args(["-Y", filter])
         .output()
         .map_err(|error| failed(&error))?;

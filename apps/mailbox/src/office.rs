@@ -24,8 +24,10 @@ pub const CONNECTIONS_MAX: usize = 1_024;
 pub const CONNECTION_QUEUE_BYTES_MAX: usize = 4 << 20;
 /// How long a connection may stand still, or take for a record.
 pub const CONNECTION_IDLE_MAX: Duration = Duration::from_secs(120);
-/// Bytes of a log at most, when it is read.
-pub const LOG_BYTES_MAX: usize = 1 << 30;
+/// Bytes of a log at most, when it is read. It is written anew when it is twice as long as what it says, so it doesn't
+/// get there.
+pub const LOG_BYTES_MAX: usize = 3 << 30;
+const _: () = assert!(LOG_BYTES_MAX as u64 > 5 * crate::store::STORE_BYTES_MAX / 2);
 /// A log that is shorter isn't worth being written anew.
 pub const COMPACTION_BYTES_MIN: u64 = 1 << 20;
 

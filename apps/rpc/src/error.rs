@@ -75,6 +75,8 @@ impl fmt::Display for CallError {
         match self {
             CallError::Arguments(error) => write!(f, "the arguments can't be sent: {error}"),
             CallError::Io(error) => write!(f, "the call can't be sent: {error}"),
+            CallError::TimedOut { sent: 0 } => f.write_str("the call could not be sent before the deadline"),
+            CallError::TimedOut { sent: 1 } => f.write_str("no reply before the deadline (sent once)"),
             CallError::TimedOut { sent } => write!(f, "no reply before the deadline (sent {sent} times)"),
             CallError::ConnectionLost(error) => write!(f, "the connection broke during the call: {error}"),
             CallError::ServerRestarted => {

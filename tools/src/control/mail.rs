@@ -1,6 +1,7 @@
 //! What a machine that is up does as a client of mailboxes, for one request at a time.
 
 use super::block_on::block_on;
+use super::hex::{from_hex, to_hex};
 use super::perform::wait;
 use super::protocol::{BoxRow, LetterRow, Reply};
 use std::io;
@@ -14,7 +15,8 @@ use tapstack_mailbox::{
 /// A message as it was asked for.
 pub(super) struct Mail {
     pub(super) to: String,
-    pub(super) text: String,
+    /// In hexadecimal.
+    pub(super) body: String,
     pub(super) priority: u8,
     pub(super) ttl_ms: Option<u32>,
     pub(super) semantics: u8,
@@ -29,11 +31,12 @@ pub(super) fn send(host: &Host, mail: Mail) -> Result<Reply, String> {
     let message = Message {
         priority: mail.priority,
         time_to_live: mail.ttl_ms.map(|ms| Duration::from_millis(ms.into())),
-        ..Message::new(mail.text)
+        ..Message::new(from_hex(&mail.body).ok_or("the message is not in hexadecimal")?)
     };
     block_on(async {
-        let options =
-            SenderOptions { give_up_after: wait(mail.timeout_ms), ..SenderOptions::new(*semantics) };
+        // A little earlier, so that it is said when nobody is there.
+        let give_up_after = wait(mail.timeout_ms) * 4 / 5;
+        let options = SenderOptions { give_up_after, ..SenderOptions::new(*semantics) };
         let sender = client.sender(&to.name, options);
         // Beyond that, the box is full and its host answers.
         let sent = host.timeout(wait(mail.timeout_ms), sender.send(message)).await;
@@ -104,7 +107,7 @@ fn words(error: impl ToString) -> String {
 fn row(letter: Letter) -> LetterRow {
     let reply_to = letter.message.reply_to.and_then(|reply| reply.address);
     LetterRow {
-        text: String::from_utf8_lossy(&letter.message.body).into_owned(),
+        body: to_hex(&letter.message.body),
         stream: letter.from.stream,
         seq: letter.from.seq,
         semantics: letter.semantics.to_string(),

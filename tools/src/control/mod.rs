@@ -12,6 +12,7 @@ mod block_on;
 mod client;
 mod commands;
 mod folder;
+mod hex;
 mod mail;
 mod nc;
 mod perform;
@@ -23,6 +24,7 @@ mod status;
 pub(crate) use client::Machine;
 pub(crate) use commands::{run, unexpected};
 pub(crate) use folder::{Change, Claim, Claimed, State, folder, is_name};
+pub(crate) use hex::{from_hex, to_hex};
 pub(crate) use perform::add_route;
 pub(crate) use protocol::{LetterRow, Reply, Request, RouteSpec};
 pub(crate) use server::{Served, serve};
@@ -31,7 +33,9 @@ pub(crate) use status::{Count, Limits, Status, gather};
 use std::time::Duration;
 
 /// Bytes of a request at most.
-const REQUEST_BYTES_MAX: usize = 16 << 10;
+const REQUEST_BYTES_MAX: usize = 128 << 10;
+/// A message for a box, in hexadecimal, is the longest.
+const _: () = assert!(REQUEST_BYTES_MAX > 2 * tapstack_mailbox::BODY_BYTES_MAX + 4096);
 /// Clients that are served at once; further ones are told so.
 const CLIENTS_MAX: usize = 64;
 /// Netcat sessions among them, which may last.

@@ -49,8 +49,8 @@ pub(super) fn perform(served: &Served, request: Request) -> Reply {
         }
         Request::RpcList { to, timeout_ms } => rpc::list(host, to, wait(timeout_ms)),
         Request::RpcCall { call, timeout_ms } => rpc::call(host, &call, wait(timeout_ms)),
-        Request::MailSend { to, text, priority, ttl_ms, semantics, tcp, timeout_ms } => {
-            mail::send(host, Mail { to, text, priority, ttl_ms, semantics, tcp, timeout_ms })
+        Request::MailSend { to, body, priority, ttl_ms, semantics, tcp, timeout_ms } => {
+            mail::send(host, Mail { to, body, priority, ttl_ms, semantics, tcp, timeout_ms })
         }
         Request::MailRecv { from, tcp, timeout_ms } => mail::recv(host, &from, tcp, timeout_ms),
         Request::MailList { host: at, tcp, timeout_ms } => mail::list(host, at, tcp, timeout_ms),

@@ -38,7 +38,8 @@ pub(crate) enum Request {
     /// To send a message to a box.
     MailSend {
         to: String,
-        text: String,
+        /// In hexadecimal.
+        body: String,
         priority: u8,
         ttl_ms: Option<u32>,
         semantics: u8,
@@ -115,7 +116,8 @@ pub(crate) enum Reply {
 /// A letter that was taken out of a box.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct LetterRow {
-    pub(crate) text: String,
+    /// In hexadecimal.
+    pub(crate) body: String,
     pub(crate) stream: u64,
     pub(crate) seq: u64,
     pub(crate) semantics: String,

@@ -1,8 +1,8 @@
 //! Calls other machines' programs from a machine that is up, for `tapstack rpc`.
 
 use super::block_on::block_on;
+use super::hex::{from_hex, to_hex};
 use super::protocol::{Reply, RpcRow, RpcSpec};
-use std::fmt::Write as _;
 use std::net::{IpAddr, SocketAddr};
 use tapstack::net::Host;
 use tapstack::time::Duration;
@@ -28,7 +28,7 @@ pub(super) fn list(host: &Host, to: IpAddr, wait: Duration) -> Result<Reply, Str
 
 /// Calls a procedure as often as is asked, one call after the other. Errors: in words.
 pub(super) fn call(host: &Host, spec: &RpcSpec, wait: Duration) -> Result<Reply, String> {
-    let arguments = from_hex(&spec.arguments)?;
+    let arguments = units(&spec.arguments)?;
     let done = block_on(host.timeout(wait, call_all(host, spec, arguments, wait)));
     done.map_err(|_| format!("not done in {wait:?}"))?
 }
@@ -54,19 +54,13 @@ async fn call_all(host: &Host, spec: &RpcSpec, arguments: Bytes, wait: Duration)
         results = called.map_err(|error| format!("{peer}: {error}"))?;
         micros.push(u64::try_from((host.now() - begun).as_micros()).unwrap_or(u64::MAX));
     }
-    let mut hex = String::with_capacity(2 * results.len());
-    for byte in &results {
-        let _ = write!(hex, "{byte:02x}");
-    }
-    Ok(Reply::RpcCalled { micros, results: hex })
+    Ok(Reply::RpcCalled { micros, results: to_hex(&results) })
 }
 
-fn from_hex(text: &str) -> Result<Bytes, String> {
+fn units(text: &str) -> Result<Bytes, String> {
+    let bytes = from_hex(text).filter(|bytes| bytes.len().is_multiple_of(4));
     let wrong = || format!("{text:?} is not hexadecimal, or not whole units of four bytes");
-    let digits: Option<Vec<u8>> =
-        text.chars().map(|c| c.to_digit(16).and_then(|digit| u8::try_from(digit).ok())).collect();
-    let digits = digits.filter(|digits| digits.len().is_multiple_of(8)).ok_or_else(wrong)?;
-    Ok(digits.chunks_exact(2).map(|pair| pair.iter().fold(0, |byte, digit| byte << 4 | digit)).collect())
+    bytes.map(Bytes::from).ok_or_else(wrong)
 }
 
 #[cfg(test)]
@@ -75,10 +69,10 @@ mod tests {
 
     #[test]
     fn arguments_are_whole_units_in_hexadecimal() {
-        assert_eq!(from_hex("").unwrap(), Bytes::new());
-        assert_eq!(from_hex("0000002aFFFFFFFF").unwrap(), [0, 0, 0, 42, 255, 255, 255, 255][..]);
+        assert_eq!(units("").unwrap(), Bytes::new());
+        assert_eq!(units("0000002aFFFFFFFF").unwrap(), [0, 0, 0, 42, 255, 255, 255, 255][..]);
         for bad in ["0", "000000", "0000000g", "0x000001", "é000000"] {
-            assert!(from_hex(bad).is_err(), "{bad}");
+            assert!(units(bad).is_err(), "{bad}");
         }
     }
 }

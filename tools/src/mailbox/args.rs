@@ -127,7 +127,7 @@ pub struct SendArgs {
     #[arg(value_name = "BOX@HOST")]
     pub to: Address,
 
-    /// The message [default: standard input].
+    /// The message, of 32 KiB at most [default: standard input, a text or not].
     #[arg(value_name = "TEXT")]
     pub text: Option<String>,
 
@@ -259,6 +259,7 @@ Examples:
   tapstack mailbox serve jobs --private          a machine with a box
   tapstack mailbox serve jobs --disk boxes       kept on disk in boxes/
   tapstack mailbox send jobs@10.0.0.2 hello      through a machine that is up
+  tapstack mailbox send jobs@10.0.0.2 < FILE     up to 32 KiB of anything
   tapstack mailbox recv jobs@10.0.0.2            takes a letter, or waits
   tapstack mailbox list 10.0.0.2                 boxes and what is in them
   tapstack mailbox semantics --seed 7            what the promises are worth

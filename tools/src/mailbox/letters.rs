@@ -2,26 +2,25 @@
 
 use super::args::{ListArgs, RecvArgs, SendArgs, WatchArgs};
 use crate::Failure;
-use crate::control::{LetterRow, Machine, Reply, Request, unexpected};
+use crate::control::{LetterRow, Machine, Reply, Request, from_hex, to_hex, unexpected};
 use crate::table::Table;
 use crate::ui::Ui;
-use std::io::Read as _;
+use std::io::{IsTerminal as _, Read as _, Write as _};
 use std::time::Duration;
-use tapstack_mailbox::Transport;
+use tapstack_mailbox::{BODY_BYTES_MAX, Transport};
 
 pub(super) fn send(ui: &Ui, args: &SendArgs) -> Result<(), Failure> {
-    let text = match &args.text {
-        Some(text) => text.clone(),
+    let body = match &args.text {
+        Some(text) => text.clone().into_bytes(),
         None => read_input()?,
     };
-    if text.len() > TEXT_BYTES_MAX {
-        let len = text.len();
-        return Err(Failure::Misused(format!("the message has {len} bytes, {TEXT_BYTES_MAX} are the most")));
+    if body.len() > BODY_BYTES_MAX {
+        return Err(Failure::Misused(format!("a message has {BODY_BYTES_MAX} bytes at most")));
     }
     let machine = Machine::find(args.which.name.as_deref())?;
     let request = Request::MailSend {
         to: args.to.to_string(),
-        text,
+        body: to_hex(&body),
         priority: args.priority,
         ttl_ms: args.time_to_live.map(millis),
         semantics: tapstack_mailbox::Semantics::from(args.semantics) as u8,
@@ -37,11 +36,11 @@ pub(super) fn send(ui: &Ui, args: &SendArgs) -> Result<(), Failure> {
     }
 }
 
-fn read_input() -> Result<String, Failure> {
-    let mut text = String::new();
-    let mut input = std::io::stdin().lock().take(TEXT_BYTES_MAX as u64 + 1);
-    match input.read_to_string(&mut text) {
-        Ok(_) => Ok(text),
+/// Reads a little more than may be sent, if there is so much.
+fn read_input() -> Result<Vec<u8>, Failure> {
+    let mut body = Vec::new();
+    match std::io::stdin().lock().take(BODY_BYTES_MAX as u64 + 1).read_to_end(&mut body) {
+        Ok(_) => Ok(body),
         Err(error) => Err(Failure::Failed(format!("standard input: {}", crate::ui::reason(&error)))),
     }
 }
@@ -94,7 +93,20 @@ fn show(ui: &Ui, letter: &LetterRow) {
         head.push_str(&format!(", reply to {reply_to}"));
     }
     ui.line(head);
-    ui.last_line(&letter.text);
+    let body = from_hex(&letter.body).unwrap_or_default();
+    if std::io::stdout().is_terminal() {
+        return ui.last_line(harmless(&String::from_utf8_lossy(&body)));
+    }
+    // A program gets what was sent, with the end of a line behind a text that has none.
+    let end = if std::str::from_utf8(&body).is_ok_and(|text| !text.ends_with('\n')) { "\n" } else { "" };
+    let mut out = std::io::stdout().lock();
+    let _ = out.write_all(&body).and_then(|()| out.write_all(end.as_bytes())).and_then(|()| out.flush());
+}
+
+/// A text of somebody else's, which is not to steer the terminal.
+fn harmless(text: &str) -> String {
+    let shown = |c: char| if c.is_control() && !"\n\t".contains(c) { '\u{fffd}' } else { c };
+    text.trim_end_matches('\n').chars().map(shown).collect()
 }
 
 pub(super) fn list(ui: &Ui, args: &ListArgs) -> Result<(), Failure> {
@@ -130,9 +142,18 @@ fn millis(duration: Duration) -> u32 {
     u32::try_from(duration.as_millis()).unwrap_or(u32::MAX)
 }
 
-/// Bytes of a message that is sent from the command line: it has to fit a line to the control socket, escaped.
-const TEXT_BYTES_MAX: usize = 2 << 10;
 const SEND_PATIENCE: Duration = Duration::from_secs(15);
 const LIST_PATIENCE: Duration = Duration::from_secs(10);
 /// How long each question of `watch` waits.
 const WATCH_STEP: Duration = Duration::from_secs(5);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn letters_do_not_steer_the_terminal() {
+        assert_eq!(harmless("one\ttwo\nthree\n"), "one\ttwo\nthree");
+        assert_eq!(harmless("\u{1b}[2Jgone\r\u{7}"), "\u{fffd}[2Jgone\u{fffd}\u{fffd}");
+    }
+}

@@ -44,7 +44,8 @@ fn semantics(ui: &Ui, args: &SemanticsArgs) -> Result<(), Failure> {
         file.write_all(&frames.take())
             .map_err(|error| Failure::Failed(format!("{}: {}", path.display(), ui::reason(&error))))?;
         ui.line(format!("every frame is in {}, to be read by", path.display()));
-        ui.line(format!("  wireshark -o rpc.dissect_unknown_programs:TRUE {}", path.display()));
+        let (options, port) = ("-o rpc.dissect_unknown_programs:TRUE -d udp.port", experiment::PORT);
+        ui.line(format!("  wireshark {options}=={port},rpc {}", path.display()));
     }
     let wrong = trials.iter().filter(|trial| !holds(trial)).count();
     ui.last_line(format!("{} trials, {wrong} broke what their semantics promise", trials.len()));

@@ -1,7 +1,9 @@
 //! `tapstack mailbox`: two machines on a bridge, one that serves boxes and is killed, one that acts as the client.
 
-use super::stage::{Outcome, Up, ensure, refuses, run, says, tapstack};
+use super::stage::{Outcome, Up, command, ensure, refuses, run, says, tapstack};
+use std::io::Write as _;
 use std::path::Path;
+use std::process::Stdio;
 
 /// Options for a machine on the bridge.
 fn on_bridge<'a>(name: &'a str, address: &'a str) -> Vec<&'a str> {
@@ -43,11 +45,20 @@ pub(crate) fn survive_a_kill(folder: &Path) -> Outcome {
     says(&client(&["recv", "--tcp", "jobs@10.0.0.2"])?, &["one"])?;
     let watched = tapstack(folder, &["mailbox", "watch", "-c", "1", "jobs@10.0.0.2", "--name", "server"])?;
     says(&watched, &["at least once", "two"])?;
+    // As long as a message may be, and no text.
+    let body: Vec<u8> = (0..32 << 10).map(|n| n as u8).collect();
+    let mut sending = command(folder, &["mailbox", "send", "jobs@10.0.0.2", "--name", "client"]);
+    let mut sending = sending.stdin(Stdio::piped()).stdout(Stdio::null()).spawn()?;
+    sending.stdin.take().ok_or("no pipe")?.write_all(&body)?;
+    ensure(sending.wait()?.success(), || "a long message can't be sent".to_owned())?;
+    let received =
+        command(folder, &["-q", "mailbox", "recv", "jobs@10.0.0.2", "--name", "client"]).output()?;
+    ensure(received.stdout == body, || format!("{} bytes came", received.stdout.len()))?;
     let empty = ["mailbox", "recv", "jobs@10.0.0.2", "-W", "0.2", "--name", "client"];
     refuses(folder, &empty, 1, "no letter came")?;
     let listed = client(&["list", "--tcp", "10.0.0.2"])?;
     let jobs = listed.lines().find(|line| line.starts_with("jobs")).unwrap_or_default().to_owned();
     let numbers: Vec<&str> = jobs.split_whitespace().rev().take(6).collect();
     // Dead, settled, accepted, readers, handed out, waiting: counted since the kill.
-    ensure(numbers == ["0", "3", "0", "0", "0", "0"], || listed.clone())
+    ensure(numbers == ["0", "4", "1", "0", "0", "0"], || listed.clone())
 }

@@ -312,7 +312,9 @@ impl Inbox {
 
     /// How many letters are to be fetched now.
     fn wants(&self) -> u32 {
-        if self.fetches.len() as u64 >= FETCHES_MAX {
+        // Of answers that are further behind the host keeps no copy.
+        let first = self.fetches.first_key_value().map_or(self.next_request, |(first, _)| *first);
+        if self.next_request - first >= FETCHES_MAX {
             return 0;
         }
         let wanted = self.is_wanted || self.options.prefetch > 1;

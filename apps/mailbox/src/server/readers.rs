@@ -280,6 +280,10 @@ impl Server {
         let there = self.boxes.get(reader.number).is_some();
         let letters = if there { Ok(letters) } else { Err(Refusal::NoSuchBox) };
         reader.answered.insert(request, letters.clone().unwrap_or_default());
+        // Who never says what it has heard has no more of them kept than may be under way.
+        while reader.answered.len() as u64 > FETCHES_MAX {
+            reader.answered.pop_first();
+        }
         if let Some(peer) = reader.peer {
             self.send_after_disk(peer, Record::Delivery { reader: id, request, letters });
         }

@@ -145,6 +145,23 @@ fn a_delivery_is_repeated_and_fetches_are_answered_in_order() {
 }
 
 #[test]
+fn who_never_hears_an_answer_has_few_of_them_kept() {
+    let mut desk = Desk::new(&BoxOptions::default());
+    desk.open(Semantics::AtMostOnce);
+    desk.attach();
+    for request in 0..100 {
+        desk.send(request, 1);
+        let fetch = Fetch { reader: 4, request, letters_max: 1, wait_ms: 9, ..Fetch::default() };
+        assert_eq!(bodies(&desk.says(Record::Fetch(fetch.clone()))), [request.to_string()]);
+        assert_eq!(bodies(&desk.says(Record::Fetch(fetch))), [request.to_string()], "the first was lost");
+    }
+    let fetch = |request| Fetch { reader: 4, request, letters_max: 1, ..Fetch::default() };
+    let oldest = 100 - FETCHES_MAX;
+    assert_eq!(bodies(&desk.says(Record::Fetch(fetch(oldest)))), [oldest.to_string()]);
+    assert_eq!(desk.says(Record::Fetch(fetch(oldest - 1))), []);
+}
+
+#[test]
 fn a_fetch_waits_for_its_time_and_a_silent_reader_is_given_up() {
     let mut desk = Desk::new(&BoxOptions::default());
     desk.open(Semantics::EffectivelyOnce);

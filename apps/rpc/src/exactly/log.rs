@@ -18,8 +18,10 @@ use std::io;
 use tapstack::net::{Disk, File};
 use tapstack_xdr::{Decode, Decoder, Encode, Encoder, Error, LENGTH_MAX};
 
-/// Bytes of a log that is read at most.
-const LOG_READ_BYTES_MAX: usize = 1 << 30;
+/// Bytes of a checkpoint at most.
+const CHECKPOINT_BYTES_MAX: usize = 512 << 20;
+/// Bytes of a log that is read at most: a checkpoint as long as that, as much of records, and what was last added.
+const LOG_READ_BYTES_MAX: usize = 3 * CHECKPOINT_BYTES_MAX;
 
 const HEAD_BYTES: usize = 12;
 const CHECKPOINT: u32 = 1 << 31;
@@ -107,7 +109,7 @@ impl Log {
     pub(super) async fn begin_anew(&mut self, checkpoint: &Checkpoint) -> io::Result<()> {
         let mut entry = Vec::new();
         let too_long = |error| io::Error::new(io::ErrorKind::FileTooLarge, error);
-        append_entry(&mut entry, CHECKPOINT, checkpoint, LOG_READ_BYTES_MAX / 2).map_err(too_long)?;
+        append_entry(&mut entry, CHECKPOINT, checkpoint, CHECKPOINT_BYTES_MAX).map_err(too_long)?;
         let fresh = format!("{}.new", self.name);
         let file = self.disk.create(&fresh)?;
         file.truncate(0)?;

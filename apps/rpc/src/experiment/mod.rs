@@ -84,6 +84,9 @@ impl Trial {
 /// What is deposited.
 pub const AMOUNT: i64 = 100;
 
+/// Where the server listens, by UDP.
+pub const PORT: u16 = 7467;
+
 /// Runs every semantics through every fault, in one simulated world of two machines.
 pub fn run(seed: u64, capture: Option<&Capture>) -> io::Result<Vec<Trial>> {
     let mut net = Sim::new(seed);
@@ -109,15 +112,15 @@ pub fn run(seed: u64, capture: Option<&Capture>) -> io::Result<Vec<Trial>> {
 pub fn table(trials: &[Trial]) -> String {
     let mut text = format!("{:<14}", "");
     for fault in Fault::ALL {
-        let _ = write!(text, " {:<18}", fault.name());
+        let _ = write!(text, " {:<12}", fault.name());
     }
     for row in trials.chunk_by(|a, b| a.semantics == b.semantics) {
         let semantics = row.first().map_or(String::new(), |trial| trial.semantics.to_string());
         let _ = write!(text, "\n{semantics:<14}");
         for trial in row {
             let told = if trial.told.is_ok() { "ok" } else { "error" };
-            let cell = format!("{:>3} {told}, ran {}x", trial.balance, trial.executions());
-            let _ = write!(text, " {cell:<18}");
+            let cell = format!("{:>3} {told} {}x", trial.balance, trial.executions());
+            let _ = write!(text, " {cell:<12}");
         }
     }
     // Columns are filled up for the next one, and the last has none.
@@ -247,7 +250,7 @@ impl Stage {
 }
 
 fn address() -> SocketAddr {
-    SocketAddr::from(([10, 0, 0, 2], 7467))
+    SocketAddr::from(([10, 0, 0, 2], PORT))
 }
 
 const WATCH_EVERY: Duration = Duration::from_millis(5);
