@@ -150,8 +150,8 @@ impl Stack {
     pub fn local_addr(&self, id: SocketId) -> Result<SocketAddr, Errno> {
         match self.sockets.kind(id)? {
             Kind::Tcp(socket) => self.tcp.local_addr(socket),
-            Kind::Udp(socket) => socket.local_addr(),
-            Kind::Echo(socket) => socket.local_addr(),
+            Kind::Udp(socket) => Ok(socket.datagrams.local_addr()),
+            Kind::Echo(socket) => Ok(socket.datagrams.local_addr()),
         }
     }
 
@@ -159,8 +159,8 @@ impl Stack {
     pub fn peer_addr(&self, id: SocketId) -> Result<SocketAddr, Errno> {
         match self.sockets.kind(id)? {
             Kind::Tcp(socket) => self.tcp.peer_addr(socket),
-            Kind::Udp(socket) => socket.peer_addr(),
-            Kind::Echo(socket) => socket.peer_addr(),
+            Kind::Udp(socket) => socket.datagrams.peer_addr(),
+            Kind::Echo(socket) => socket.datagrams.peer_addr(),
         }
     }
 
@@ -169,8 +169,8 @@ impl Stack {
         self.cx.now = now;
         match self.sockets.kind(id)? {
             Kind::Tcp(_) => self.tcp.set_option(&mut self.cx, &mut self.ip, &mut self.sockets, id, option),
-            Kind::Udp(_) => self.sockets.udp_mut(id)?.set_option(option),
-            Kind::Echo(_) => self.sockets.echo_mut(id)?.set_option(option),
+            Kind::Udp(_) => self.sockets.udp_mut(id)?.datagrams.set_option(option),
+            Kind::Echo(_) => self.sockets.echo_mut(id)?.datagrams.set_option(option),
         }
     }
 
@@ -178,8 +178,8 @@ impl Stack {
     pub fn option(&self, id: SocketId, name: OptionName) -> Result<SocketOption, Errno> {
         match self.sockets.kind(id)? {
             Kind::Tcp(socket) => self.tcp.option(&self.cx, socket, name),
-            Kind::Udp(socket) => socket.option(name),
-            Kind::Echo(socket) => socket.option(name),
+            Kind::Udp(socket) => socket.datagrams.option(name),
+            Kind::Echo(socket) => socket.datagrams.option(name),
         }
     }
 
@@ -187,8 +187,8 @@ impl Stack {
     pub fn take_error(&mut self, id: SocketId) -> Result<Option<Errno>, Errno> {
         match self.sockets.kind_mut(id)? {
             Kind::Tcp(_) => self.tcp.take_error(&mut self.sockets, id),
-            Kind::Udp(socket) => Ok(socket.take_error()),
-            Kind::Echo(socket) => Ok(socket.take_error()),
+            Kind::Udp(socket) => Ok(socket.datagrams.take_error()),
+            Kind::Echo(socket) => Ok(socket.datagrams.take_error()),
         }
     }
 
@@ -207,8 +207,8 @@ impl Stack {
     pub fn readiness(&self, id: SocketId) -> Result<Readiness, Errno> {
         Ok(match self.sockets.kind(id)? {
             Kind::Tcp(socket) => self.tcp.readiness(socket),
-            Kind::Udp(socket) => socket.readiness(),
-            Kind::Echo(socket) => socket.readiness(),
+            Kind::Udp(socket) => socket.datagrams.readiness(),
+            Kind::Echo(socket) => socket.datagrams.readiness(),
         })
     }
 
