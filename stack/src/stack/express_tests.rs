@@ -201,7 +201,7 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(1000))]
+    #![proptest_config(ProptestConfig { cases: 1000.max(ProptestConfig::default().cases), ..ProptestConfig::default() })]
     #[test]
     fn the_long_way_comes_to_the_same(steps in proptest::collection::vec(step(), 1..40)) {
         let mut world = World::new();
