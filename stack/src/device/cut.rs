@@ -217,10 +217,9 @@ pub(super) mod tests {
     proptest! {
         #[test]
         fn pieces_are_those_that_references_would_make(
-            slices in proptest::collection::vec(1usize..30_000, 1..5), size in 1u16..9_000,
-        ) {
             // No more payload than an IP packet holds.
-            prop_assume!(slices.iter().sum::<usize>() < 65_000);
+            slices in proptest::collection::vec(1usize..16_000, 1..5), size in 1u16..9_000,
+        ) {
             let size = size.max(100);
             let frame = super_frame(&slices, size);
             let (mut cutter, mut out) = (Cutter::default(), VecDeque::new());

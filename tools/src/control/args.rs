@@ -184,8 +184,8 @@ pub(crate) fn address(text: &str) -> Result<IpAddr, String> {
 /// Reads a time in seconds, which may have a fraction.
 pub(crate) fn seconds(text: &str) -> Result<std::time::Duration, String> {
     match text.parse::<f64>() {
-        Ok(seconds) if (0.01..=100.0).contains(&seconds) => Ok(std::time::Duration::from_secs_f64(seconds)),
-        _ => Err("a time is a number of seconds from 0.01 to 100".to_owned()),
+        Ok(seconds) if (0.001..=100.0).contains(&seconds) => Ok(std::time::Duration::from_secs_f64(seconds)),
+        _ => Err("a time is a number of seconds from 0.001 to 100".to_owned()),
     }
 }
 
