@@ -10,14 +10,15 @@ use tapstack_rpcgen::Generator;
 /// Shown below the help.
 pub(crate) const RPCGEN_EXAMPLES: &str = "\
 Examples:
-  tapstack rpcgen bank.x                       everything, on standard output
+  tapstack rpcgen bank.x                       all stubs, on standard output
   tapstack rpcgen bank.x -o bank.rs --client   types and client stubs
+  tapstack rpcgen bank.x --exactly-once        servers that survive crashes
   tapstack rpcgen mount.x --types              types and their coding only
   tapstack rpcgen nis.x -I include -D OLD=1    where to look, what is defined
 
-Without --client, --server or --types there is everything. The code uses the
-crate tapstack-rpc, with --types only tapstack-xdr. In a build script use the
-crate tapstack-rpcgen instead.
+Without --client, --server, --exactly-once or --types there are client stubs
+and server traits. The code uses the crate tapstack-rpc, with --types only
+tapstack-xdr. In a build script use the crate tapstack-rpcgen instead.
 
 Exit codes: 0 made, 1 the interface is wrong, 2 wrong usage or no such file.";
 
@@ -43,8 +44,12 @@ pub struct RpcgenArgs {
     #[arg(long)]
     pub server: bool,
 
+    /// Make traits for exactly-once calls as well, beside the server traits.
+    #[arg(long)]
+    pub exactly_once: bool,
+
     /// Make types and their coding only.
-    #[arg(long, conflicts_with_all = ["client", "server"])]
+    #[arg(long, conflicts_with_all = ["client", "server", "exactly_once"])]
     pub types: bool,
 
     /// Look into DIR for files that the interface includes.
@@ -77,10 +82,11 @@ fn parse_definition(text: &str) -> Result<(String, u64), String> {
 
 /// Makes Rust of the interface.
 pub(crate) fn run(args: &RpcgenArgs) -> Result<(), Failure> {
-    let everything = !(args.client || args.server || args.types);
+    let everything = !(args.client || args.server || args.types || args.exactly_once);
     let mut generator = Generator::new()
         .client(args.client || everything)
-        .server(args.server || everything)
+        .server(args.server || everything || args.exactly_once)
+        .exactly_once(args.exactly_once)
         .bytes(args.bytes)
         .string_bytes(args.string_bytes);
     for folder in &args.include {

@@ -19,8 +19,8 @@
 //! | FIN | a segment that says that none follows |
 
 use crate::bell::either;
-use crate::client::{Client, Reader, ReaderOptions, Sender, SenderOptions};
-use crate::message::{BoxOptions, Kind, Letter, Message, ReplyTo, Semantics, WhenFull};
+use crate::client::{Client, Reader, ReaderOptions, SendError, Sender, SenderOptions};
+use crate::message::{BoxOptions, Kind, Letter, Message, Refusal, ReplyTo, Semantics, WhenFull};
 use crate::{Address, BoxName};
 use bytes::{Bytes, BytesMut};
 use std::collections::{BTreeMap, VecDeque};
@@ -231,8 +231,19 @@ impl Connection {
         }
     }
 
-    /// Says that nothing follows, and awaits that the other end knows. Errors: `TimedOut`.
+    /// Says that nothing follows, and awaits that the other end knows. Errors: `TimedOut`; `ConnectionReset` when the
+    /// other end is gone before that.
     pub async fn close(mut self) -> io::Result<()> {
+        let finished = self.finish().await;
+        // Who has ended goes when it has heard that we have: only its last acknowledgement was lost.
+        let is_done = self.state.is_ended && self.state.unacked.iter().all(|(_, what, _)| *what == What::End);
+        match finished {
+            Err(error) if error.kind() == io::ErrorKind::ConnectionReset && is_done => Ok(()),
+            finished => finished,
+        }
+    }
+
+    async fn finish(&mut self) -> io::Result<()> {
         self.push(What::End, Bytes::new()).await?;
         self.drain().await?;
         // As TCP's TIME-WAIT: the other end's last segment may want its acknowledgement once more.
@@ -304,7 +315,11 @@ impl Connection {
 
     async fn post(&mut self, segment: Segment) -> io::Result<()> {
         let body = segment.encode().map_err(io::Error::other)?;
-        self.sender.send(Message::new(body)).await.map_err(other)
+        match self.sender.send(Message::new(body)).await {
+            // A process's box ends with it.
+            Err(SendError::Refused(Refusal::NoSuchBox)) => Err(io::ErrorKind::ConnectionReset.into()),
+            sent => sent.map_err(other),
+        }
     }
 }
 

@@ -349,10 +349,16 @@ impl Transmit for TapTransmit {
         let header = if self.vnet { &vnet::encode(frame)[..] } else { &[] };
         if frame.len() <= SMALL_FRAME_MAX {
             // Copying these few bytes costs less than having the kernel gather them.
-            let mut bytes = SmallVec::<[u8; VNET_LEN + SMALL_FRAME_MAX]>::from_slice(header);
-            bytes.extend_from_slice(frame.headers());
-            frame.payload.iter().for_each(|slice| bytes.extend_from_slice(slice));
-            return self.write(|fd| rustix::io::write(fd, &bytes));
+            let mut bytes = [0; VNET_LEN + SMALL_FRAME_MAX];
+            let mut len = 0;
+            let mut put = |piece: &[u8]| {
+                bytes[len..len + piece.len()].copy_from_slice(piece);
+                len += piece.len();
+            };
+            put(header);
+            put(frame.headers());
+            frame.payload.iter().for_each(|slice| put(slice));
+            return self.write(|fd| rustix::io::write(fd, &bytes[..len]));
         }
         let flat;
         let mut pieces = SmallVec::<[IoSlice<'_>; SLICES_INLINE + 2]>::new();
@@ -382,7 +388,8 @@ impl TapTransmit {
             let number = segments.number();
             let Some(segment) = segments.next(&mut room) else { break Ok(()) };
             if let Err(error) = self.write(|fd| rustix::io::write(fd, segment)) {
-                self.refused = Some((frame.id, number));
+                // A frame without an id can't be known again: it is written anew.
+                self.refused = (frame.id != PacketId::default()).then_some((frame.id, number));
                 break Err(error);
             }
         };

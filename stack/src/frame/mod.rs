@@ -123,7 +123,8 @@ pub const SLICES_INLINE: usize = 4;
 pub struct TxFrame {
     headers: [u8; HEADROOM],
     start: u16,
-    /// The payload, in order. Its bytes belong to a send queue, a forwarded frame or an ICMP quote.
+    /// The payload, in order. Its bytes belong to a send queue, a forwarded frame or an ICMP quote. A payload of few
+    /// bytes may lie behind the headers instead: a copy costs less than a reference then.
     pub payload: SmallVec<[Bytes; SLICES_INLINE]>,
     /// Set by the stack when the frame leaves it.
     pub id: PacketId,
@@ -192,7 +193,18 @@ impl TxFrame {
         room
     }
 
-    /// Bytes of payload, without headers.
+    /// As [`TxFrame::prepend`], with the bytes at hand.
+    pub(crate) fn prepend_bytes<const N: usize>(&mut self, bytes: &[u8; N]) {
+        let end = usize::from(self.start);
+        let room = self.headers[..end].last_chunk_mut::<N>();
+        *room.expect("the headroom holds every header that the stack writes") = *bytes;
+        self.start -= N as u16;
+        if let TxChecksum::Partial { start, .. } = &mut self.checksum {
+            *start += N as u16;
+        }
+    }
+
+    /// Bytes of the payload's slices; a payload of few bytes may lie behind the headers instead.
     pub fn payload_len(&self) -> usize {
         self.payload.iter().map(Bytes::len).sum()
     }

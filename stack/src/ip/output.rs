@@ -5,7 +5,7 @@ use super::{Ip, News, NextHop, PacketIn, PacketOut, Route, Sender};
 use crate::frame::{DropReason, RxChecksum, TxFrame};
 use crate::icmp::ErrorOut;
 use crate::link::{Failure, Resolution, Turn};
-use crate::stack::{Context, InterfaceId};
+use crate::stack::{Context, InterfaceId, MacAddr};
 use crate::time::{Instant, earliest};
 use crate::wire::{checksum, ipv4};
 use bytes::Bytes;
@@ -56,6 +56,12 @@ impl Ip {
     ) {
         self.header(packet).emit(frame);
         self.link.finish(route.interface, route.next_hop, frame);
+    }
+
+    /// As [`Ip::finish`], where the link address is at hand that [`NextHop::Ready`] brought.
+    pub(crate) fn finish_to(&mut self, route: &Route, mac: MacAddr, packet: &PacketOut, frame: &mut TxFrame) {
+        self.header(packet).emit(frame);
+        self.link.ethernet_header(route.interface, mac, frame);
     }
 
     /// Queues a packet that belongs to no sender (a RST, an ICMP message): bounded; waits for ARP if it must.
@@ -160,7 +166,7 @@ fn given_up(frame: &TxFrame) -> Option<Box<PacketIn>> {
 impl From<Resolution> for NextHop {
     fn from(resolution: Resolution) -> NextHop {
         match resolution {
-            Resolution::Known(_) => NextHop::Ready,
+            Resolution::Known(mac) => NextHop::Ready(mac),
             Resolution::Waiting => NextHop::Waiting,
             Resolution::Failed => NextHop::Unreachable,
         }

@@ -3,7 +3,7 @@
 use crate::frame::{Gso, Outcome, RxChecksum};
 use crate::icmp::ErrorOut;
 use crate::socket::SocketId;
-use crate::stack::InterfaceId;
+use crate::stack::{InterfaceId, MacAddr};
 use crate::tcp::ConnectionId;
 use bytes::Bytes;
 use core::net::IpAddr;
@@ -88,7 +88,7 @@ pub(crate) enum Sender {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum NextHop {
     /// Its link address is known: send.
-    Ready,
+    Ready(MacAddr),
     /// It is asked for; the sender is made ready again when it is known, or told of the failure.
     Waiting,
     /// It did not answer; try later.

@@ -96,7 +96,8 @@ impl Link {
         next_hop: IpAddr,
         sender: Option<Sender>,
     ) -> Resolution {
-        if let Some(mac) = self.unasked_mac(id, next_hop) {
+        let at_hand = self.neighbours.in_use(cx.now, id, next_hop).or_else(|| self.unasked_mac(id, next_hop));
+        if let Some(mac) = at_hand {
             return Resolution::Known(mac);
         }
         match self.neighbours.resolve(cx.now, id, next_hop, sender) {
@@ -118,6 +119,11 @@ impl Link {
         let mac = self.unasked_mac(id, next_hop).or_else(|| self.neighbours.mac(id, next_hop));
         debug_assert!(mac.is_some(), "resolve said Ready for {next_hop}");
         self.ethernet_header(id, mac.unwrap_or_default(), frame);
+    }
+
+    /// Destination and source of an interface's frames to a link address; none on a medium without.
+    pub(crate) fn addresses(&self, id: InterfaceId, mac: MacAddr) -> Option<(MacAddr, MacAddr)> {
+        self.interface(id).filter(|interface| interface.medium == Medium::Ethernet).map(|own| (mac, own.mac))
     }
 
     /// Sends a packet that nobody would make again: it is queued, or parked until its next hop is known. A drop is
@@ -228,7 +234,7 @@ impl Link {
     }
 
     /// Writes the link header, where the medium has one.
-    pub(super) fn ethernet_header(&self, id: InterfaceId, destination: MacAddr, frame: &mut TxFrame) {
+    pub(crate) fn ethernet_header(&self, id: InterfaceId, destination: MacAddr, frame: &mut TxFrame) {
         if let Some(interface) = self.interface(id)
             && interface.medium == Medium::Ethernet
         {

@@ -97,7 +97,7 @@ impl Interface {
     }
 
     /// Whether anything waits to be sent.
-    pub(super) fn is_idle(&self) -> bool {
+    pub(crate) fn is_idle(&self) -> bool {
         self.ready.is_empty() && self.egress.is_empty()
     }
 

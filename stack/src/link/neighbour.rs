@@ -115,11 +115,16 @@ impl Entry {
         }
     }
 
+    /// Whether it can be sent to without a thought.
+    pub(super) fn is_reachable(&self, now: Instant) -> bool {
+        self.state == NeighbourState::Reachable && now.since(self.confirmed) < REACHABLE_TIME
+    }
+
     /// Somebody wants to send to it.
     pub(super) fn touch(&mut self, now: Instant) -> (Use, Option<Ask>) {
         self.used = true;
         match self.state {
-            NeighbourState::Reachable if now.since(self.confirmed) < REACHABLE_TIME => {}
+            NeighbourState::Reachable if self.is_reachable(now) => {}
             NeighbourState::Reachable | NeighbourState::Stale => {
                 self.state = NeighbourState::Delay;
                 self.deadline = Some(now + DELAY_FIRST_PROBE_TIME);

@@ -59,6 +59,22 @@ impl Neighbours {
         }
     }
 
+    /// The link address of the neighbour that was used last, while it is known to be there: what nearly every packet
+    /// asks for. None says nothing: see [`Neighbours::resolve`].
+    pub(super) fn in_use(
+        &mut self,
+        now: Instant,
+        interface: InterfaceId,
+        address: IpAddr,
+    ) -> Option<MacAddr> {
+        let entry = self.entries.get_mut(self.last)?;
+        let is_it = entry.address == address && entry.interface == interface;
+        (is_it && entry.is_reachable(now)).then(|| {
+            entry.used = true;
+            entry.mac
+        })
+    }
+
     /// Somebody wants to send to a next hop; a sender is kept if it has to wait.
     pub(super) fn resolve(
         &mut self,
@@ -137,9 +153,12 @@ impl Neighbours {
 
     /// A transport made progress through a neighbour.
     pub(super) fn confirm(&mut self, now: Instant, interface: InterfaceId, address: IpAddr) {
-        if let Some(index) = self.find(interface, address)
-            && self.entries[index].is_known()
-        {
+        let Some(index) = self.find(interface, address) else { return };
+        let entry = &mut self.entries[index];
+        if entry.state == NeighbourState::Reachable && entry.deadline.is_none() {
+            // It stays as it is, for longer.
+            entry.confirm(now);
+        } else if entry.is_known() {
             self.change(index, |entry| entry.confirm(now));
         }
     }

@@ -38,6 +38,11 @@ pub(crate) trait World: Send + Sync {
     /// The time of this world.
     fn now(&self) -> Instant;
 
+    /// The time for a call that takes what has come in; `latest` is the time of the last call to the stack.
+    fn now_to_read(&self, _latest: Instant) -> Instant {
+        self.now()
+    }
+
     /// A call that began at `now` is done: send what it made, wake whom it concerns, mind a nearer deadline. Lets the
     /// lock go.
     fn settle(&self, machine: &Machine, core: MutexGuard<'_, Core>, now: Instant);

@@ -78,7 +78,10 @@ impl Socket {
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
-        let now = self.machine.now();
+        let now = match direction {
+            Direction::Read => self.machine.world.now_to_read(core.stack.latest()),
+            Direction::Write => self.machine.now(),
+        };
         match call(now, &mut core.stack, self.id) {
             Err(Errno::EAGAIN) => {
                 let token = *token.get_or_insert_with(|| core.waiters.token());
@@ -89,6 +92,9 @@ impl Socket {
                 if let Some(token) = token.take() {
                     core.waiters.remove(self.id, direction, token);
                 }
+                // What is sent tells the time.
+                let read = direction == Direction::Read;
+                let now = if read && core.stack.wants_turn() { self.machine.now() } else { now };
                 self.machine.world.settle(&self.machine, guard, now);
                 Poll::Ready(result)
             }

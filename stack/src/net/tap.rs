@@ -136,8 +136,12 @@ impl Machine {
     pub fn new(config: MachineConfig) -> io::Result<Machine> {
         let poll = Poll::new()?;
         let alarm = Alarm::new(poll.registry(), ALARM)?;
-        let bell =
-            Arc::new(Bell { alarm, sleeping_until: AtomicU64::new(0), spinning: AtomicBool::new(false) });
+        let bell = Arc::new(Bell {
+            alarm,
+            sleeping_until: AtomicU64::new(0),
+            turning: AtomicBool::new(false),
+            spinning: AtomicBool::new(false),
+        });
         let seed = config.seed.map_or_else(random_seed, Ok)?;
         let mut stack = Stack::new(clock(), Config { seed, ..config.stack });
         let (mut ports, mut receivers) = (Vec::new(), Vec::new());
@@ -209,6 +213,7 @@ impl Machine {
             // Between the intake and the sending, like a task: what it writes carries the acknowledgement.
             let mut look = || {
                 if output.is_none()
+                    && main.woken.load(Ordering::SeqCst)
                     && main.woken.swap(false, Ordering::SeqCst)
                     && let TaskPoll::Ready(done) = future.as_mut().poll(&mut Context::from_waker(&waker))
                 {
@@ -281,7 +286,10 @@ impl Turns<'_> {
         if !self.spin(driver, timeout, look)? {
             self.sleep(driver, timeout, look)?;
         }
-        self.work(driver, look).inspect_err(|_| {
+        self.shared.bell.turning.store(true, Ordering::Relaxed);
+        let worked = self.work(driver, look);
+        self.shared.bell.turning.store(false, Ordering::Relaxed);
+        worked.inspect_err(|_| {
             // The machine ends here: those who waited for it get to see why.
             self.run_tasks(&mut || true);
         })

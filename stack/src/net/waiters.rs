@@ -84,10 +84,10 @@ impl Waiters {
         let Some(slot) = self.slots.get_mut(socket.index as usize) else { return };
         let ended = readiness.hangup || readiness.error;
         if ended || readiness.readable || readiness.read_closed || readiness.priority {
-            woken.extend(slot.read.drain(..).map(|(_, waker)| waker));
+            take_wakers(&mut slot.read, woken);
         }
         if ended || readiness.writable {
-            woken.extend(slot.write.drain(..).map(|(_, waker)| waker));
+            take_wakers(&mut slot.write, woken);
         }
     }
 
@@ -101,9 +101,21 @@ impl Waiters {
     /// Moves every waker to `woken`: the machine went down.
     pub(crate) fn notify_all(&mut self, woken: &mut Woken) {
         for slot in &mut self.slots {
-            woken.extend(slot.read.drain(..).chain(slot.write.drain(..)).map(|(_, waker)| waker));
+            take_wakers(&mut slot.read, woken);
+            take_wakers(&mut slot.write, woken);
         }
     }
+}
+
+fn take_wakers(list: &mut List, woken: &mut Woken) {
+    // One, mostly.
+    if list.len() <= 1 {
+        if let Some((_, waker)) = list.pop() {
+            woken.push(waker);
+        }
+        return;
+    }
+    woken.extend(list.drain(..).map(|(_, waker)| waker));
 }
 
 /// Tasks that sleep, by the time when they want to be woken.

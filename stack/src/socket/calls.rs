@@ -72,7 +72,10 @@ impl Stack {
     ) -> Result<usize, Errno> {
         self.cx.now = now;
         match self.sockets.kind(id)? {
-            Kind::Tcp(_) => self.tcp.send(&mut self.cx, &mut self.ip, &mut self.sockets, id, data, flags),
+            Kind::Tcp(socket) => {
+                let conn = socket.connection();
+                self.tcp.send(&mut self.cx, &mut self.ip, &mut self.sockets, conn, data, flags)
+            }
             Kind::Udp(_) => self.udp.send(&mut self.cx, &mut self.ip, &mut self.sockets, id, data, None),
             Kind::Echo(_) => self.icmp.send(&mut self.cx, &mut self.ip, &mut self.sockets, id, data, None),
         }
@@ -107,6 +110,11 @@ impl Stack {
         buffer: &mut [u8],
         flags: RecvFlags,
     ) -> Result<usize, Errno> {
+        if let Kind::Tcp(socket) = self.sockets.kind(id)? {
+            self.cx.now = now;
+            let conn = socket.connection();
+            return self.tcp.recv(&mut self.cx, &mut self.ip, &mut self.sockets, conn, buffer, flags);
+        }
         self.recv_from(now, id, buffer, flags).map(|(len, _)| len)
     }
 
@@ -120,7 +128,13 @@ impl Stack {
     ) -> Result<(usize, SocketAddr), Errno> {
         self.cx.now = now;
         match self.sockets.kind(id)? {
-            Kind::Tcp(_) => self.tcp.recv(&mut self.cx, &mut self.ip, &mut self.sockets, id, buffer, flags),
+            Kind::Tcp(socket) => {
+                let conn = socket.connection();
+                let peer = self.tcp.remote_addr(socket)?;
+                let len =
+                    self.tcp.recv(&mut self.cx, &mut self.ip, &mut self.sockets, conn, buffer, flags)?;
+                Ok((len, peer))
+            }
             Kind::Udp(_) => self.udp.recv(&mut self.cx, &mut self.sockets, id, buffer, flags),
             Kind::Echo(_) => self.icmp.recv(&mut self.cx, &mut self.sockets, id, buffer, flags),
         }
@@ -225,12 +239,15 @@ impl Stack {
     /// The next socket whose readiness may have changed; each is told once for all that happened in between.
     pub fn poll_event(&mut self) -> Option<SocketEvent> {
         while let Some(socket) = self.cx.next_event() {
-            if let Some(entry) = self.sockets.entry(socket) {
-                entry.event_queued = false;
-                if let Ok(readiness) = self.readiness(socket) {
-                    return Some(SocketEvent { socket, readiness });
-                }
-            }
+            let Some(entry) = self.sockets.entry(socket) else { continue };
+            entry.event_queued = false;
+            let readiness = match &entry.kind {
+                Some(Kind::Tcp(socket)) => self.tcp.readiness(socket),
+                Some(Kind::Udp(socket)) => socket.readiness(),
+                Some(Kind::Echo(socket)) => socket.readiness(),
+                None => continue,
+            };
+            return Some(SocketEvent { socket, readiness });
         }
         None
     }

@@ -65,6 +65,11 @@ impl Stack {
         !self.ip.link.is_idle(interface) || !self.ip.link.is_idle(InterfaceId::LOOPBACK)
     }
 
+    /// Whether [`Stack::wants_transmit`] says so of any interface.
+    pub(crate) fn wants_turn(&self) -> bool {
+        self.ip.link.interfaces().iter().any(|interface| !interface.is_idle())
+    }
+
     /// A frame came in that the observer is shown.
     fn handle_observed(&mut self, interface: InterfaceId, frame: RxFrame) -> Outcome {
         let mut copy = frame.clone();

@@ -198,5 +198,5 @@ const DONT_FRAGMENT: u8 = 0x40;
 const SOURCE_AT: usize = 12;
 
 #[cfg(test)]
-#[path = "express_tests.rs"]
+#[path = "short_ways_tests.rs"]
 mod tests;

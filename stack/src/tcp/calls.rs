@@ -232,17 +232,13 @@ impl Tcp {
         cx: &mut Context,
         ip: &mut Ip,
         sockets: &mut Sockets,
-        id: SocketId,
+        conn: Option<ConnectionId>,
         data: &[u8],
         flags: SendFlags,
     ) -> Result<usize, Errno> {
-        let conn = self.socket_connection(sockets, id).map_err(|error| match error {
-            Errno::ENOTCONN => Errno::EPIPE,
-            error => error,
-        })?;
-        let Some(mut conn) = self.connections.take(conn) else { return Err(Errno::EPIPE) };
+        let mut conn = conn.and_then(|conn| self.connections.take(conn)).ok_or(Errno::EPIPE)?;
         let sent = self.send_on(cx, &mut conn, data, flags);
-        self.settle(cx, ip, sockets, conn);
+        self.settle_bytes(cx, ip, sockets, conn);
         sent
     }
 
@@ -297,13 +293,11 @@ impl Tcp {
         cx: &mut Context,
         ip: &mut Ip,
         sockets: &mut Sockets,
-        id: SocketId,
+        conn: Option<ConnectionId>,
         buffer: &mut [u8],
         flags: RecvFlags,
-    ) -> Result<(usize, SocketAddr), Errno> {
-        let conn = self.socket_connection(sockets, id)?;
-        let Some(mut conn) = self.connections.take(conn) else { return Err(Errno::ENOTCONN) };
-        let peer = conn.tuple.remote();
+    ) -> Result<usize, Errno> {
+        let mut conn = conn.and_then(|conn| self.connections.take(conn)).ok_or(Errno::ENOTCONN)?;
         let received = if flags.oob {
             let inline = conn.settings.oob_inline;
             conn.urgent.byte.filter(|_| !inline).ok_or(Errno::EINVAL).map(|byte| {
@@ -317,11 +311,11 @@ impl Tcp {
             conn.receive(cx, buffer, flags.peek)
         };
         if received.is_ok() && !flags.peek {
-            self.settle(cx, ip, sockets, conn);
+            self.settle_bytes(cx, ip, sockets, conn);
         } else {
             self.connections.put(conn);
         }
-        received.map(|count| (count, peer))
+        received
     }
 
     pub(crate) fn shutdown(
@@ -466,6 +460,12 @@ impl Tcp {
             }
             _ => Ok(conn.tuple.remote()),
         }
+    }
+
+    /// The other end of a socket's connection, in any state. Errors: `ENOTCONN`.
+    pub(crate) fn remote_addr(&self, socket: &TcpSocket) -> Result<SocketAddr, Errno> {
+        let conn = socket.connection().and_then(|conn| self.connections.get(conn)).ok_or(Errno::ENOTCONN)?;
+        Ok(conn.tuple.remote())
     }
 
     pub(crate) fn take_error(&mut self, sockets: &mut Sockets, id: SocketId) -> Result<Option<Errno>, Errno> {

@@ -297,9 +297,7 @@ impl Connection {
 
     /// When the segment was sent whose timestamp is `echo`.
     pub(crate) fn echo_time(&self, now: Instant, echo: u32) -> Option<Instant> {
-        let age_ms = self.timestamp(now).wrapping_sub(echo);
-        let millis = now.as_millis().checked_sub(u64::from(age_ms))?;
-        (echo != 0).then_some(Instant::from_millis(millis))
+        sent_when(now, self.timestamp(now), echo)
     }
 
     /// The segment size that our side announces: the interface's MTU without headers (RFC 6691), or `TCP_MAXSEG`.
@@ -371,6 +369,13 @@ impl Connection {
         self.flags.remove = true;
         self.flags.wake = true;
     }
+}
+
+/// When the segment was sent whose timestamp is `echo`, by a clock that shows `timestamp` now.
+pub(crate) fn sent_when(now: Instant, timestamp: u32, echo: u32) -> Option<Instant> {
+    let age_ms = timestamp.wrapping_sub(echo);
+    let millis = now.as_millis().checked_sub(u64::from(age_ms))?;
+    (echo != 0).then_some(Instant::from_millis(millis))
 }
 
 /// IPv4 and TCP headers without options, in bytes.

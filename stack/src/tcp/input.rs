@@ -81,8 +81,7 @@ impl Tcp {
         }
     }
 
-    /// Whether a segment brings nothing but the next data, to a connection that is settled at the end of the batch anyhow:
-    /// then [`Tcp::take_predicted`] does for it what the long way would do, and less.
+    /// Whether a segment brings nothing but the next data, and perhaps an ACK of all that is in flight: then [`Tcp::take_predicted`] does for it what the long way would do, and less.
     pub(crate) fn is_predicted(&self, id: ConnectionId, segment: &Predicted) -> bool {
         self.memory <= self.config.memory_max
             && self.connections.get(id).is_some_and(|conn| segment.is_next(conn))
@@ -102,7 +101,12 @@ impl Tcp {
         };
         self.memory += payload.len();
         conn.flags.charged += payload.len();
-        segment.arrives(cx.now, conn, payload)
+        let outcome = segment.arrives(cx.now, conn, payload, &self.config, &mut self.pool);
+        if !conn.flags.in_batch {
+            conn.flags.in_batch = true;
+            self.batch.push(id);
+        }
+        outcome
     }
 
     /// Whom data came in for since the last end of a batch, the latest last.

@@ -40,6 +40,7 @@ mod isn;
 mod limits;
 mod list;
 mod listener;
+mod lone;
 mod mtu;
 mod open;
 mod options;
@@ -108,6 +109,18 @@ pub(crate) struct Tcp {
     orphans: usize,
     /// Bytes that all queues are charged for.
     memory: usize,
+    #[cfg(test)]
+    pub(crate) short_ways: ShortWays,
+}
+
+/// Lets tests compare the short ways with the long one.
+#[cfg(test)]
+#[derive(Default)]
+pub(crate) struct ShortWays {
+    /// Everything goes the long way.
+    pub(crate) closed: bool,
+    /// Lone segments sent.
+    pub(crate) lone: u64,
 }
 
 impl Tcp {
@@ -128,6 +141,8 @@ impl Tcp {
             cookie_sent: None,
             orphans: 0,
             memory: 0,
+            #[cfg(test)]
+            short_ways: ShortWays::default(),
         }
     }
 }

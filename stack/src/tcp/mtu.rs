@@ -32,6 +32,11 @@ pub(crate) struct Probing {
 }
 
 impl Probing {
+    /// Whether nothing is searched for, and nothing was found that has to be taken up.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.high == 0 && self.confirmed.is_none()
+    }
+
     /// The largest MTU that may be probed; none while nothing is searched for.
     pub(crate) fn largest(&self) -> Option<u16> {
         (self.high != 0).then_some(self.high)

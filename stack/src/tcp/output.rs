@@ -193,15 +193,16 @@ impl Connection {
     }
 
     /// Books what has left.
-    fn after_data(&mut self, cx: &mut Context, plan: &Plan) {
+    pub(super) fn after_data(&mut self, cx: &mut Context, plan: &Plan) {
         let now = cx.now;
         let mss = self.sender.mss();
         self.sender.on_sent(now, plan);
-        if !plan.payload().is_multiple_of(mss) {
+        // A division takes its time, and most data doesn't need one.
+        if plan.payload() > 0 && (plan.payload() < mss || !plan.payload().is_multiple_of(mss)) {
             self.snd.small_end = plan.end();
             self.flags.push = false;
         }
-        let segments = u64::from(plan.payload().div_ceil(mss).max(1));
+        let segments = if plan.payload() <= mss { 1 } else { u64::from(plan.payload().div_ceil(mss)) };
         self.counts.data_segments_out += segments;
         self.counts.bytes_sent += u64::from(plan.payload());
         cx.counters.tcp_segments_out += segments - 1;

@@ -51,6 +51,11 @@ impl Pushes {
         }
     }
 
+    /// Whether PSH belongs nowhere but at the end of what was written.
+    pub(crate) fn is_plain(&self) -> bool {
+        !self.open && self.marks.is_empty() && self.records.is_empty()
+    }
+
     /// The first end of a record between `start` and `end`, if one lies there.
     pub(crate) fn record_end(&self, start: SeqNum, end: SeqNum) -> Option<SeqNum> {
         self.records.iter().copied().find(|record| record.after(start) && record.before(end))
@@ -64,8 +69,12 @@ impl Pushes {
 
     /// Everything before `una` is acknowledged.
     pub(crate) fn forget_before(&mut self, una: SeqNum) {
-        self.marks.retain(|mark| mark.after(una));
-        self.records.retain(|record| record.after(una));
+        if !self.marks.is_empty() {
+            self.marks.retain(|mark| mark.after(una));
+        }
+        if !self.records.is_empty() {
+            self.records.retain(|record| record.after(una));
+        }
     }
 }
 

@@ -115,7 +115,12 @@ impl ReceiveQueue {
         if self.pieces.is_empty() {
             let take = self.small.len().min(buffer.len() - count);
             buffer[count..count + take].copy_from_slice(&self.small[..take]);
-            self.small.advance(take);
+            if take == self.small.len() {
+                // The same room again for what comes next.
+                self.small.clear();
+            } else {
+                self.small.advance(take);
+            }
             count += take;
         }
         self.readable -= count;

@@ -14,7 +14,7 @@ use std::collections::VecDeque;
 pub(crate) struct SendQueue {
     /// Frozen pieces in order, each with its offset in the stream.
     pieces: VecDeque<(u64, Bytes)>,
-    /// Bytes that no segment has asked for yet, and room behind them.
+    /// Bytes that no segment refers to yet, and room behind them.
     tail: BytesMut,
     /// Whether the tail's chunk came from the pool.
     pooled: bool,
@@ -77,9 +77,14 @@ impl SendQueue {
             break;
         }
         if self.tail_start < self.start {
-            // Acknowledged without having been handed out: only a confused caller gets here; stay consistent.
+            // It was handed out as a copy.
             let passed = (self.start - self.tail_start) as usize;
-            bytes::Buf::advance(&mut self.tail, passed);
+            if passed == self.tail.len() {
+                // Nobody refers to it: its room is written again.
+                self.tail.clear();
+            } else {
+                bytes::Buf::advance(&mut self.tail, passed);
+            }
             self.tail_start = self.start;
         }
         if self.end_seq() == self.start_seq {
@@ -91,6 +96,14 @@ impl SendQueue {
                 self.pieces = VecDeque::new();
             }
         }
+    }
+
+    /// The `len` bytes from `seq` in one piece, to be copied, where nothing refers to them yet. For few bytes that costs
+    /// less than references.
+    pub(crate) fn unshared(&self, seq: SeqNum, len: usize) -> Option<&[u8]> {
+        let from = self.start + u64::from(seq.distance_from(self.start_seq));
+        let at = usize::try_from(from.checked_sub(self.tail_start)?).ok()?;
+        self.tail.get(at..at.checked_add(len)?)
     }
 
     /// Appends references to `len` bytes from `seq` to `out`. What lies outside the queue is left out.

@@ -2,8 +2,9 @@
 //! one place.
 
 use super::bare::Bare;
-use super::connection::{Connection, Owner};
+use super::connection::{Connection, Flags, Owner};
 use super::demux::{ConnectionId, Slot};
+use super::lone::{Below, Lone};
 use super::{Pulled, Tcp};
 use crate::frame::{AckWhy, TxFrame};
 use crate::ip::{Ip, NextHop, Sender};
@@ -65,6 +66,24 @@ impl Tcp {
         self.connections.put(conn);
     }
 
+    /// As [`Tcp::settle`], after a call that moved bytes between the application and a queue: nothing but what depends on
+    /// the queues has changed then, and no deadline.
+    pub(crate) fn settle_bytes(
+        &mut self,
+        cx: &mut Context,
+        ip: &mut Ip,
+        sockets: &mut Sockets,
+        mut conn: Box<Connection>,
+    ) {
+        if !conn.is_calm() {
+            return self.settle(cx, ip, sockets, conn);
+        }
+        self.charge(&mut conn);
+        self.tell_writable(cx, sockets, &mut conn);
+        self.make_ready(cx, ip, &mut conn);
+        self.connections.put(conn);
+    }
+
     /// Makes the next frame of a connection: [`Pulled::Frame`] with IP and link headers in place.
     pub(crate) fn transmit(
         &mut self,
@@ -91,8 +110,8 @@ impl Tcp {
         if !self.refresh_route(cx, ip, conn) {
             return Pulled::Nothing;
         }
-        match ip.resolve(cx, &conn.route, Sender::Tcp(conn.id)) {
-            NextHop::Ready => {}
+        let mac = match ip.resolve(cx, &conn.route, Sender::Tcp(conn.id)) {
+            NextHop::Ready(mac) => mac,
             NextHop::Waiting => {
                 conn.flags.ready = true;
                 return Pulled::Nothing;
@@ -101,14 +120,32 @@ impl Tcp {
                 conn.next_hop_fails(cx.now);
                 return Pulled::Nothing;
             }
-        }
+        };
         let link = ip.link_limits(conn.route.interface);
+        if let Some(lone) = self.lone_segment(conn) {
+            let below =
+                Below { link: ip.link.addresses(conn.route.interface, mac), tx_checksum: link.tx_checksum };
+            conn.send_lone(cx, lone, &below, frame);
+            return Pulled::Frame { more: false };
+        }
         let Some(packet) = conn.next_segment(cx, &self.config, link, frame) else {
             return Pulled::Nothing;
         };
-        ip.finish(cx, &conn.route, &packet, frame);
+        ip.finish_to(&conn.route, mac, &packet, frame);
         conn.flags.ready = conn.wants_to_send();
         Pulled::Frame { more: conn.flags.ready }
+    }
+
+    #[cfg(not(test))]
+    fn lone_segment(&self, conn: &Connection) -> Option<Lone> {
+        conn.lone_segment()
+    }
+
+    #[cfg(test)]
+    fn lone_segment(&mut self, conn: &Connection) -> Option<Lone> {
+        let lone = conn.lone_segment().filter(|_| !self.short_ways.closed);
+        self.short_ways.lone += u64::from(lone.is_some());
+        lone
     }
 
     /// Looks the way to the peer up again if routes or addresses have changed.
@@ -240,6 +277,15 @@ impl Tcp {
 }
 
 impl Connection {
+    /// Whether nothing was left to be settled but what concerns the queues.
+    fn is_calm(&self) -> bool {
+        let Flags { wake, remove, time_wait, confirmed, abort, pending, .. } = self.flags;
+        self.is_synchronized()
+            && self.state != TcpState::TimeWait
+            && !(wake | remove | time_wait | confirmed | pending)
+            && abort.is_none()
+    }
+
     /// Whether a turn to send might bring a frame. Cheap, and sometimes wrong: then the turn brings nothing.
     fn wants_to_send(&self) -> bool {
         self.handshake.due

@@ -209,9 +209,9 @@ impl Datagrams {
         let frames = len.div_ceil(usize::from(route.mtu).saturating_sub(FRAGMENT_HEADERS).max(1));
         match ip.look(cx, route) {
             NextHop::Unreachable => return Way::None,
-            NextHop::Ready if len <= usize::from(route.mtu) => return Way::Pulled,
-            NextHop::Ready if ip.has_room(route, frames) => return Way::Queued,
-            NextHop::Ready => {
+            NextHop::Ready(_) if len <= usize::from(route.mtu) => return Way::Pulled,
+            NextHop::Ready(_) if ip.has_room(route, frames) => return Way::Queued,
+            NextHop::Ready(_) => {
                 // The egress queue is full, so it has its turn now, and we have ours after it.
                 ip.ready(route.interface, sender);
                 return Way::Later;
@@ -224,7 +224,7 @@ impl Datagrams {
         }
         match ip.resolve(cx, route, sender) {
             NextHop::Waiting => Way::Later,
-            NextHop::Ready => Way::Pulled,
+            NextHop::Ready(_) => Way::Pulled,
             NextHop::Unreachable => Way::None,
         }
     }

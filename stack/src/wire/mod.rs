@@ -17,6 +17,7 @@ pub(crate) mod checksum;
 pub(crate) mod ethernet;
 pub(crate) mod icmp;
 pub(crate) mod ipv4;
+pub(crate) mod segment;
 pub(crate) mod tcp;
 pub(crate) mod tcp_options;
 pub(crate) mod udp;

@@ -37,7 +37,7 @@ pub(crate) fn rpcinfo(rig: &Rig) -> Outcome {
     let calc = format!("{PROGRAM}");
     let universal = bind::universal(SocketAddr::new(IpAddr::V4(STACK), PORT));
     let bound = format!("{stack}.0.111");
-    let cases: [(&[&str], &[&str]); 12] = [
+    let cases: [(&[&str], &[&str]); 13] = [
         (&["-p", &stack], &["100000    4   tcp    111", "100000    2   udp    111", &calc]),
         (&[&stack], &["0.0.0.0.0.111", "superuser", &calc]),
         (&["-s", &stack], &["4,3,2     tcp,udp"]),
@@ -50,6 +50,7 @@ pub(crate) fn rpcinfo(rig: &Rig) -> Outcome {
         (&["-a", &universal, "-T", "tcp", &calc, "1"], &["version 1 ready and waiting"]),
         (&["-a", &bound, "-T", "tcp", "100000", "4"], &["version 4 ready and waiting"]),
         (&["-u", &stack, &calc, "1"], &["version 1 ready and waiting"]),
+        (&["-m", &stack], &["PORTMAP (version 2) statistics", "RPCBIND (version 4) statistics", "DUMP"]),
     ];
     for (arguments, wanted) in cases {
         let output = run(Command::new(program("rpcinfo")?).args(arguments))?;

@@ -183,7 +183,7 @@ pub(super) fn interfaces(stack: &Stack) -> Vec<InterfaceRow> {
         mac: if interface.id == InterfaceId::LOOPBACK { String::new() } else { interface.mac.to_string() },
         mtu: interface.mtu,
         addresses: interface.addresses.iter().map(ToString::to_string).collect(),
-        offload: interface.offloads.tso_max > 0,
+        offload: interface.offloads.tso_max > 0 && !interface.offloads.software,
         frames_in: interface.traffic.frames_in,
         bytes_in: interface.traffic.bytes_in,
         frames_out: interface.traffic.frames_out,

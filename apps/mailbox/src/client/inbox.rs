@@ -317,7 +317,11 @@ impl Inbox {
         }
         let wanted = self.is_wanted || self.options.prefetch > 1;
         let room = self.options.prefetch.saturating_sub(self.letters.len());
-        let fetches_max = if self.options.prefetch > PREFETCH_LONG { 2 } else { 1 };
+        let fetches_max = match self.mode {
+            _ if self.options.prefetch <= PREFETCH_LONG => 1,
+            Mode::Datagrams => FETCHES_DATAGRAMS,
+            Mode::Connection => 2,
+        };
         if wanted && room > self.options.prefetch / 2 && self.fetches.len() < fetches_max {
             return u32::try_from(room).unwrap_or(u32::MAX);
         }
@@ -404,8 +408,11 @@ impl Inbox {
 const VERDICTS_PER_FETCH: usize = 100;
 /// Fetches that only say verdicts are numbered from here on, so that they need not be answered in their turn.
 const SETTLING: u64 = 1 << 63;
-/// A reader that fetches more than this ahead has two fetches under way.
+/// A reader that fetches more than this ahead has several fetches under way.
 const PREFETCH_LONG: usize = 64;
+/// So many where each brings no more than a datagram has room for.
+const FETCHES_DATAGRAMS: usize = 4;
+const _: () = assert!((FETCHES_DATAGRAMS as u64) < FETCHES_MAX);
 const _: () = assert!(VERDICTS_PER_FETCH <= VERDICTS_MAX);
 
 #[cfg(test)]

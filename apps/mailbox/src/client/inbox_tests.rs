@@ -127,7 +127,7 @@ fn an_answer_that_overtook_another_has_that_one_fetched_again_and_at_most_once_i
         (Inbox::new(name, Mode::Datagrams, ReaderOptions { prefetch: 100 }), Rtt::default());
     inbox.attached(A, 0);
     let [first, second] = [0, 1].map(|_| inbox.transmit(T0, READER, &rtt).unwrap());
-    assert!(inbox.transmit(T0, READER, &rtt).is_none());
+    while inbox.transmit(T0, READER, &rtt).is_some() {}
     let once = Letter { semantics: Semantics::AtMostOnce, ..letter(3) };
     inbox.handle_delivery(T0, second.request, Ok(vec![letter(2), once]), &mut rtt);
     assert_eq!(inbox.transmit(T0, READER, &rtt).unwrap().request, first.request);

@@ -4,7 +4,7 @@ use tapstack::time::Duration;
 
 const RTO_FIRST: Duration = Duration::from_millis(500);
 /// RFC 6298 (2.4) has a second; a host that delays no acknowledgement can do with less.
-const RTO_MIN: Duration = Duration::from_millis(50);
+const RTO_MIN: Duration = Duration::from_millis(20);
 /// So that a host that was down for a while is found soon after it has come up.
 const RTO_MAX: Duration = Duration::from_secs(3);
 

@@ -10,8 +10,8 @@ fn main() {
 }
 
 fn make() -> Result<(), Error> {
-    Generator::new().build("bank.x")?;
-    Generator::new().build("language.x")?;
+    Generator::new().exactly_once(true).build("bank.x")?;
+    Generator::new().exactly_once(true).build("language.x")?;
     Generator::new().types_only().bytes(true).string_bytes(true).build("types.x")?;
     Ok(())
 }

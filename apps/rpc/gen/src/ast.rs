@@ -71,6 +71,8 @@ pub(crate) struct Declaration {
 #[derive(Clone, Debug)]
 pub(crate) enum Base {
     Primitive(Primitive),
+    /// Of which Rust has no type: its bytes.
+    Quadruple,
     Opaque,
     String,
     Named(Name),

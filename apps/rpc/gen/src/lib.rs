@@ -48,6 +48,7 @@ pub struct Generator {
 pub(crate) struct Options {
     pub(crate) client: bool,
     pub(crate) server: bool,
+    pub(crate) exactly_once: bool,
     pub(crate) bytes: bool,
     pub(crate) string_bytes: bool,
     pub(crate) rpc_path: String,
@@ -66,6 +67,7 @@ impl Generator {
         let options = Options {
             client: true,
             server: true,
+            exactly_once: false,
             bytes: false,
             string_bytes: false,
             rpc_path: "tapstack_rpc".to_owned(),
@@ -91,6 +93,13 @@ impl Generator {
     pub fn server(mut self, server: bool) -> Self {
         self.options.server = server;
         self.define_if(server, "RPC_SVC")
+    }
+
+    /// Whether to make, beside the server traits, those for exactly-once calls: a trait whose methods decide an effect,
+    /// which `tapstack_rpc::ExactlyOnce` logs together with the reply.
+    pub fn exactly_once(mut self, exactly_once: bool) -> Self {
+        self.options.exactly_once = exactly_once;
+        self
     }
 
     /// Defines a name for `#ifdef` and `#if`, as `-D` does.

@@ -43,7 +43,6 @@ fn every_mistake_has_its_message() {
         ("int a;", "1:1: `int` where a definition should begin"),
         ("§", "1:1: `§` where a definition should begin"),
         // Types.
-        ("struct a { quadruple b; };", "1:12: quadruple is not supported: Rust has no such type"),
         ("struct a { string b; };", "1:19: a string has a bound: string b<> or string b<255>"),
         ("struct a { string b[4]; };", "1:19: a string has a bound: string b<> or string b<255>"),
         ("struct a { opaque b; };", "1:19: opaque has a length: opaque b[8], opaque b<> or opaque b<255>"),

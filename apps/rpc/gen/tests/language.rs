@@ -27,7 +27,16 @@ fn is_snapshot(name: &str, text: &str) {
 fn the_texts_are_as_they_were() {
     let all = Generator::new();
     is_snapshot("bank.txt", &all.generate("bank.x", BANK).unwrap());
+    let exactly = all.clone().client(false).exactly_once(true).generate("bank.x", BANK).unwrap();
+    let machine = exactly.split_once("/// Version 1 of `BANK` as a state").unwrap().1;
+    is_snapshot("bank_machine.txt", machine.split_once("/// The arguments of").unwrap().0);
     is_snapshot("bank_types.txt", &all.clone().types_only().generate("bank.x", BANK).unwrap());
+}
+
+#[test]
+fn a_quadruple_is_its_bytes() {
+    let rust = types("struct a { quadruple one; quadruple more<4>; };");
+    assert!(rust.contains("pub one: [u8; 16],") && rust.contains("pub more: Vec<[u8; 16]>,"), "{rust}");
 }
 
 #[test]

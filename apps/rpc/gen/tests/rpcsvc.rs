@@ -77,7 +77,7 @@ fn debians() -> Result<Vec<(String, String)>, tapstack_rpcgen::Error> {
     found.sort();
     let made = found.iter().map(|path| {
         let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        Ok((name, Generator::new().compile(path)?))
+        Ok((name, Generator::new().exactly_once(true).compile(path)?))
     });
     made.collect()
 }
@@ -90,6 +90,7 @@ fn ours() -> Result<Vec<(String, String)>, tapstack_rpcgen::Error> {
         ("client", all.clone().server(false)),
         ("server", all.clone().client(false)),
         ("types", all.clone().types_only().xdr_path("tapstack_rpc::xdr")),
+        ("exactly_once", all.clone().client(false).exactly_once(true)),
         ("bytes", all.clone().bytes(true)),
         ("string_bytes", all.string_bytes(true)),
     ];

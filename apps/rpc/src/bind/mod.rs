@@ -2,7 +2,7 @@
 //!
 //! - **In**: registrations of this machine's own programs; questions of anybody.
 //! - **Out**: ports and universal addresses; lists of all there is.
-//! - **Keeps**: the [`Registry`], of [`ENTRIES_MAX`] entries.
+//! - **Keeps**: the [`Registry`], of [`ENTRIES_MAX`] entries, and counters of what was asked.
 //! - **Timers**: none besides the server's.
 //! - **RFC**: 1833 (sections 2 for versions 3 and 4, 3 for the portmapper), 5665 for universal addresses.
 //! - **Never**: lets another machine register or unregister; forwards a call (CALLIT, BCAST, INDIRECT): to do so would
@@ -10,6 +10,7 @@
 
 mod client;
 mod services;
+mod statistics;
 mod wire;
 
 pub use client::{connect, dump, find};
@@ -19,6 +20,7 @@ use crate::semantics::Semantics;
 use crate::server::{Server, ServerConfig};
 use crate::service::Transport;
 use services::{PortMapper, RpcBind};
+use statistics::Statistics;
 use std::collections::BTreeMap;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -38,6 +40,7 @@ pub const TEXT_BYTES_MAX: usize = 128;
 #[derive(Clone, Default)]
 pub struct Registry {
     entries: Arc<Mutex<Entries>>,
+    statistics: Arc<Mutex<Statistics>>,
 }
 
 /// By program, version and transport.
@@ -113,6 +116,11 @@ impl Registry {
             owner: place.owner.clone(),
         };
         self.entries().iter().map(entry).collect()
+    }
+
+    /// What was asked so far.
+    fn statistics(&self) -> MutexGuard<'_, Statistics> {
+        self.statistics.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn entries(&self) -> MutexGuard<'_, Entries> {

@@ -1,5 +1,6 @@
 //! rpcbind as services: the portmapper's version 2, and versions 3 and 4.
 
+use super::statistics::Forward;
 use super::wire::{
     Entry, Mapping, SOCKADDR_BYTES, from_sockaddr, from_universal, protocol, to_sockaddr, transport_named,
     transport_of, universal,
@@ -9,7 +10,7 @@ use crate::auth::{AuthStatus, Credential};
 use crate::service::{Answer, BoxFuture, CallContext, Procedure, Refusal, Service, Transport};
 use bytes::Bytes;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use tapstack_xdr::{Decode, Encoder, Error};
+use tapstack_xdr::{Decode, Decoder, Encoder, Error};
 
 /// The portmapper: version 2 (RFC 1833 section 3).
 pub(super) struct PortMapper {
@@ -49,6 +50,7 @@ impl Service for PortMapper {
 impl PortMapper {
     fn answer(&self, context: &CallContext, number: u32, arguments: &Bytes) -> Answer {
         let registry = &self.registry;
+        registry.statistics().called(2, number);
         match number {
             1 => {
                 let Mapping { program, version, protocol, port } = own(context, arguments)?;
@@ -57,16 +59,22 @@ impl PortMapper {
                     let address = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), port);
                     registry.set(program, version, transport, address, &owner(context))
                 };
-                reply(context, |to| to.put_bool(matches!(place, (Some(t), Ok(p)) if p > 0 && set(t, p))))
+                let is_set = matches!(place, (Some(t), Ok(p)) if p > 0 && set(t, p));
+                self::set(context, registry, 2, is_set)
             }
             2 => {
                 // "prot" and "port" are ignored (RFC 1833 section 3.2).
                 let Mapping { program, version, .. } = own(context, arguments)?;
-                reply(context, |to| to.put_bool(registry.unset(program, version, None)))
+                unset(context, registry, 2, registry.unset(program, version, None))
             }
             3 => {
                 let Mapping { program, version, protocol, .. } = read(arguments)?;
-                let place = transport_of(protocol).and_then(|t| registry.find(program, version, t, true));
+                let transport = transport_of(protocol);
+                let place = transport.and_then(|t| registry.find(program, version, t, true));
+                if let Some(transport) = transport {
+                    let what = (program, version, transport);
+                    registry.statistics().looked_up(2, what, place.is_some());
+                }
                 // "A port value of zeros means the program has not been registered."
                 reply(context, |to| to.put_u32(place.map_or(0, |place| place.port().into())))
             }
@@ -76,7 +84,10 @@ impl PortMapper {
                 reply(context, |to| to.put_list(&entries, |entry, to| to.put(&mapping(entry))))
             }
             // CALLIT: "If the procedure is not executed successfully, no response": it never is.
-            5 => Err(Refusal::Silence),
+            5 => {
+                refuse(context, registry, 2, false, arguments);
+                Err(Refusal::Silence)
+            }
             _ => Err(Refusal::ProcedureUnavailable),
         }
     }
@@ -90,7 +101,7 @@ pub(super) struct RpcBind {
     unix_seconds_at_zero: Option<u64>,
 }
 
-const RPC_BIND: [Procedure; 10] = [
+const RPC_BIND: [Procedure; 11] = [
     procedure(1, "SET", false),
     procedure(2, "UNSET", false),
     procedure(3, "GETADDR", true),
@@ -101,6 +112,7 @@ const RPC_BIND: [Procedure; 10] = [
     procedure(9, "GETVERSADDR", true),
     procedure(10, "INDIRECT", true),
     procedure(11, "GETADDRLIST", true),
+    procedure(12, "GETSTAT", true),
 ];
 const GETTIME: Procedure = procedure(6, "GETTIME", true);
 
@@ -116,7 +128,8 @@ impl RpcBind {
     }
 
     async fn answer(&self, context: &CallContext, number: u32, arguments: &Bytes) -> Answer {
-        let registry = &self.registry;
+        let (registry, own_version) = (&self.registry, self.version);
+        registry.statistics().called(own_version, number);
         match number {
             1 => {
                 let entry: Entry = own(context, arguments)?;
@@ -124,20 +137,24 @@ impl RpcBind {
                 let set = |(transport, address)| {
                     registry.set(entry.program, entry.version, transport, address, &owner(context))
                 };
-                reply(context, |to| to.put_bool(place.is_some_and(set)))
+                let is_set = place.is_some_and(set);
+                self::set(context, registry, own_version, is_set)
             }
             2 => {
                 let Entry { program, version, netid, .. } = own(context, arguments)?;
                 // "If r_netid is NULL", all of them.
                 let transport = transport_named(&netid);
                 let known = netid.is_empty() || transport.is_some();
-                reply(context, |to| to.put_bool(known && registry.unset(program, version, transport)))
+                let is_unset = known && registry.unset(program, version, transport);
+                unset(context, registry, own_version, is_unset)
             }
             // GETADDR's version 4 is GETVERSADDR but that another version will do. The netid is the transport's by
             // which the question came (RFC 1833 section 2.2.1).
             3 | 9 => {
                 let Entry { program, version, .. } = read(arguments)?;
                 let found = registry.find(program, version, context.transport, number == 3);
+                let what = (program, version, context.transport);
+                registry.statistics().looked_up(own_version, what, found.is_some());
                 let address = match found {
                     Some(address) => universal(reachable(context, address).await),
                     None => String::new(),
@@ -170,9 +187,19 @@ impl RpcBind {
             }
             11 => self.address_list(context, arguments).await,
             // CALLIT and BCAST: "no response" unless executed, which by our policy it never is.
-            5 => Err(Refusal::Silence),
+            5 => {
+                refuse(context, registry, own_version, false, arguments);
+                Err(Refusal::Silence)
+            }
             // INDIRECT answers errors.
-            10 => Err(Refusal::Auth(AuthStatus::TooWeak)),
+            10 => {
+                refuse(context, registry, own_version, true, arguments);
+                Err(Refusal::Auth(AuthStatus::TooWeak))
+            }
+            12 => {
+                read::<()>(arguments)?;
+                reply(context, |to| to.put(&*registry.statistics()))
+            }
             _ => Err(Refusal::ProcedureUnavailable),
         }
     }
@@ -234,6 +261,32 @@ fn own<T: Decode>(context: &CallContext, arguments: &Bytes) -> Result<T, Refusal
             addresses.any(|own| IpAddr::V4(own.address) == asker)
         });
     if is_own { read(arguments) } else { Err(Refusal::Auth(AuthStatus::TooWeak)) }
+}
+
+/// The answer to SET.
+fn set(context: &CallContext, registry: &Registry, own_version: u32, is_set: bool) -> Answer {
+    if is_set {
+        registry.statistics().set(own_version);
+    }
+    reply(context, |to| to.put_bool(is_set))
+}
+
+/// The answer to UNSET.
+fn unset(context: &CallContext, registry: &Registry, own_version: u32, is_unset: bool) -> Answer {
+    if is_unset {
+        registry.statistics().unset(own_version);
+    }
+    reply(context, |to| to.put_bool(is_unset))
+}
+
+/// Counts a call that was to be passed on, if it says to where.
+fn refuse(context: &CallContext, registry: &Registry, own_version: u32, indirect: bool, arguments: &Bytes) {
+    let mut from = Decoder::shared(arguments);
+    if let (Ok(program), Ok(version), Ok(procedure)) = (from.take_u32(), from.take_u32(), from.take_u32()) {
+        let transport = context.transport;
+        let what = Forward { program, version, procedure, indirect, transport };
+        registry.statistics().refused(own_version, what);
+    }
 }
 
 fn owner(context: &CallContext) -> String {

@@ -54,6 +54,11 @@ fn programs_are_found_by_version_and_transport() {
         let new = client(&a, B, Transport::Tcp, 4);
         assert_eq!(new.call::<_, String>(9, &exact).await.unwrap(), "", "GETVERSADDR wants the version");
         assert!(new.call::<_, u32>(6, &()).await.unwrap() >= 1_000_000);
+        let told: Bytes = new.call_raw(std::time::Duration::from_secs(2), 12, Bytes::new()).await.unwrap();
+        let words: Vec<u32> =
+            told.chunks_exact(4).map(|word| u32::from_be_bytes(word.try_into().unwrap())).collect();
+        // Of version 2 one GETPORT, which found something.
+        assert_eq!(words[..20], [0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 300, 2, 1, 0]);
         let taddr: (u32, Bytes) = new.call(7, "10.0.0.9.0.1").await.unwrap();
         assert_eq!(new.call::<_, String>(8, &taddr).await.unwrap(), "10.0.0.9.0.1");
         let missing = client(&a, B, Transport::Tcp, 3).call::<_, String>(9, &exact).await;

@@ -1,27 +1,17 @@
 //! A bank account as a service, once over a plain file and once as a state machine, and what can be made to happen around
 //! its execution.
 
-use crate::exactly::{Executed, StateMachine};
 use crate::service::{Answer, BoxFuture, CallContext, Procedure, Refusal, Service};
+use account::{AccountV1, AccountV1State, account_v1};
 use bytes::Bytes;
 use std::io;
 use std::sync::Arc;
 use tapstack::net::{File, Host};
 
-/// The program's number, of the range that is free for everybody's own use (RFC 5531 section 8.4).
-pub const PROGRAM: u32 = 0x2000_7467;
-/// Its version.
-pub const VERSION: u32 = 1;
-/// Adds an amount; returns the new balance.
-pub const DEPOSIT: u32 = 1;
-/// Returns the balance.
-pub const BALANCE: u32 = 2;
-
-/// The account's interface.
-const PROCEDURES: [Procedure; 2] = [
-    Procedure { number: DEPOSIT, name: "DEPOSIT", idempotent: false },
-    Procedure { number: BALANCE, name: "BALANCE", idempotent: true },
-];
+/// What the generator makes of `account.x`.
+pub mod account {
+    include!(concat!(env!("OUT_DIR"), "/account.rs"));
+}
 
 /// An account in a file of amounts, each of which is synced before it is told of.
 #[derive(Debug)]
@@ -43,87 +33,47 @@ impl FileAccount {
     }
 
     /// The sum of all amounts.
-    pub fn balance(&self) -> io::Result<i64> {
+    pub fn sum(&self) -> io::Result<i64> {
         let bytes = self.file.read_all(FILE_BYTES_MAX)?;
         let amounts = bytes.chunks_exact(AMOUNT_BYTES as usize);
         Ok(amounts.filter_map(|amount| amount.try_into().ok()).map(i64::from_be_bytes).sum())
     }
+}
 
-    async fn deposit(&self, amount: i64) -> io::Result<i64> {
-        self.file.append(&amount.to_be_bytes())?;
-        self.file.sync().await?;
-        self.balance()
+impl AccountV1 for FileAccount {
+    async fn deposit(&self, context: &CallContext, amount: i64) -> Result<i64, Refusal> {
+        let failed = |_| Refusal::SystemError;
+        self.file.append(&amount.to_be_bytes()).map_err(failed)?;
+        self.file.sync().await.map_err(failed)?;
+        self.balance(context).await
+    }
+
+    async fn balance(&self, _: &CallContext) -> Result<i64, Refusal> {
+        self.sum().map_err(|_| Refusal::SystemError)
     }
 }
 
-impl Service for FileAccount {
-    fn program(&self) -> u32 {
-        PROGRAM
-    }
-
-    fn version(&self) -> u32 {
-        VERSION
-    }
-
-    fn procedures(&self) -> &[Procedure] {
-        &PROCEDURES
-    }
-
-    fn call<'a>(&'a self, _: &'a CallContext, procedure: u32, arguments: Bytes) -> BoxFuture<'a, Answer> {
-        Box::pin(async move {
-            let balance = match procedure {
-                DEPOSIT => self.deposit(amount(&arguments)?).await,
-                BALANCE => self.balance(),
-                _ => return Err(Refusal::ProcedureUnavailable),
-            };
-            Ok(results(balance.map_err(|_| Refusal::SystemError)?))
-        })
-    }
-}
-
-/// The account as a state machine, for [`crate::ExactlyOnce`].
+/// The account as a state, for [`crate::ExactlyOnce`].
 #[derive(Debug, Default)]
 pub struct Account {
     balance: i64,
 }
 
-impl Account {
-    /// What is in it.
-    pub fn balance(&self) -> i64 {
-        self.balance
-    }
-}
+impl AccountV1State for Account {
+    /// The new balance.
+    type Effect = i64;
 
-impl StateMachine for Account {
-    fn program(&self) -> u32 {
-        PROGRAM
+    fn deposit(&self, _: &CallContext, amount: i64) -> Result<(i64, Option<i64>), Refusal> {
+        let balance = self.balance.saturating_add(amount);
+        Ok((balance, Some(balance)))
     }
 
-    fn version(&self) -> u32 {
-        VERSION
+    fn balance(&self, _: &CallContext) -> Result<(i64, Option<i64>), Refusal> {
+        Ok((self.balance, None))
     }
 
-    fn procedures(&self) -> &[Procedure] {
-        &PROCEDURES
-    }
-
-    fn execute(&self, _: &CallContext, procedure: u32, arguments: &Bytes) -> Result<Executed, Refusal> {
-        match procedure {
-            DEPOSIT => {
-                let balance = self.balance.saturating_add(amount(arguments)?);
-                let effects = Bytes::copy_from_slice(&balance.to_be_bytes());
-                Ok(Executed { effects, results: results(balance) })
-            }
-            BALANCE => Ok(Executed { effects: Bytes::new(), results: results(self.balance) }),
-            _ => Err(Refusal::ProcedureUnavailable),
-        }
-    }
-
-    fn apply(&mut self, effects: &[u8]) -> Result<(), crate::xdr::Error> {
-        if !effects.is_empty() {
-            self.balance = crate::xdr::from_slice(effects)?;
-        }
-        Ok(())
+    fn apply(&mut self, balance: i64) {
+        self.balance = balance;
     }
 
     fn snapshot(&self) -> Bytes {
@@ -131,7 +81,6 @@ impl StateMachine for Account {
     }
 
     fn restore(&mut self, snapshot: &[u8]) -> Result<(), crate::xdr::Error> {
-        // The checkpoint of an empty log has no bytes.
         self.balance = if snapshot.is_empty() { 0 } else { crate::xdr::from_slice(snapshot)? };
         Ok(())
     }
@@ -181,7 +130,7 @@ impl Service for Hooked {
         arguments: Bytes,
     ) -> BoxFuture<'a, Answer> {
         Box::pin(async move {
-            if procedure == BALANCE {
+            if procedure == account_v1::BALANCE {
                 return self.service.call(context, procedure, arguments).await;
             }
             (self.hook)(Moment::Before).await;
@@ -190,12 +139,4 @@ impl Service for Hooked {
             answer
         })
     }
-}
-
-fn amount(arguments: &Bytes) -> Result<i64, Refusal> {
-    crate::xdr::from_bytes(arguments).map_err(Refusal::arguments)
-}
-
-fn results(balance: i64) -> Bytes {
-    Bytes::copy_from_slice(&balance.to_be_bytes())
 }

@@ -15,7 +15,8 @@ use crate::exactly::ExactlyOnce;
 use crate::semantics::Semantics;
 use crate::server::{Server, ServerConfig};
 use crate::service::{Service, Transport};
-use bank::{Account, BALANCE, DEPOSIT, FileAccount, Hook, Hooked, Moment, PROGRAM, VERSION};
+use bank::account::{AccountV1Client, AccountV1Machine, AccountV1Server, account_v1};
+use bank::{Account, FileAccount, Hook, Hooked, Moment};
 use std::fmt::Write as _;
 use std::io;
 use std::net::SocketAddr;
@@ -167,16 +168,18 @@ impl Stage {
             identity: Some(identity),
             ..ClientConfig::default()
         };
-        let client = Client::new(&self.client, Transport::Udp, address(), PROGRAM, VERSION, config)?;
+        let (program, version) = (account_v1::PROGRAM, account_v1::VERSION);
+        let client = Client::new(&self.client, Transport::Udp, address(), program, version, config)?;
+        let client = AccountV1Client::new(client);
         // What binds client and server (addresses, a session) is in place before anything goes wrong.
-        let bound = client.call::<_, i64>(BALANCE, &()).await;
+        let bound = client.balance().await;
         bound.map_err(io::Error::other)?;
         if fault == Fault::RequestLost {
             self.wire.cut();
         }
         let begun = self.client.now();
-        let (own, amount) = (client.clone(), AMOUNT);
-        let call = self.client.spawn(async move { own.call::<_, i64>(DEPOSIT, &amount).await });
+        let own = client.clone();
+        let call = self.client.spawn(async move { own.deposit(AMOUNT).await });
         let mut restarted = false;
         while !call.is_finished() {
             self.client.sleep(WATCH_EVERY).await;
@@ -193,7 +196,7 @@ impl Stage {
         let took = self.client.now() - begun;
         let told = call.await.map_err(io::Error::other)?;
         // Whoever was told of no success may still ask.
-        let balance = client.call::<_, i64>(BALANCE, &()).await.map_err(io::Error::other)?;
+        let balance = client.balance().await.map_err(io::Error::other)?;
         // The next trial finds a machine that knows nothing of this one.
         self.wire.controls.crash(&self.server);
         self.wire.controls.restart(&self.server);
@@ -204,9 +207,10 @@ impl Stage {
     async fn serve(&self, semantics: Semantics, account: &str, hook: Hook) -> io::Result<()> {
         let service: Arc<dyn Service> = match semantics {
             Semantics::ExactlyOnce => {
-                Arc::new(ExactlyOnce::open(&self.server, account, Account::default()).await?)
+                let machine = AccountV1Machine(Account::default());
+                Arc::new(ExactlyOnce::open(&self.server, account, machine).await?)
             }
-            _ => Arc::new(FileAccount::open(&self.server, account)?),
+            _ => Arc::new(AccountV1Server(FileAccount::open(&self.server, account)?)),
         };
         let server = Server::new(&self.server, ServerConfig::default());
         server.add(Arc::new(Hooked { service, hook }), semantics)?;

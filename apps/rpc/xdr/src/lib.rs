@@ -4,7 +4,8 @@
 //! - **Out**: bytes, at most as many as were allowed; values, or an [`Error`] that says what is wrong.
 //! - **Keeps**: nothing.
 //! - **Timers**: none.
-//! - **RFC**: 4506. Quadruple-precision floating point (section 4.8) is left out, since Rust has no such stable type.
+//! - **RFC**: 4506. Numbers of quadruple precision (section 4.8) are 16 bytes of opaque data here, since Rust has no such
+//!   stable type.
 //! - **Never**: panics or overflows the stack whatever the bytes are; takes memory because a length says so: each length
 //!   is first held against its declared bound and against the bytes that follow.
 //!

@@ -33,8 +33,9 @@ impl Turns<'_> {
         } else {
             self.ask_devices(driver, end, due)
         };
-        self.shared.bell.spinning.store(false, Ordering::SeqCst);
-        self.shared.bell.sleeping_until.store(0, Ordering::SeqCst);
+        // Who sees these late rings in vain, at worst.
+        self.shared.bell.spinning.store(false, Ordering::Release);
+        self.shared.bell.sleeping_until.store(0, Ordering::Release);
         found
     }
 
@@ -54,10 +55,10 @@ impl Turns<'_> {
             if now >= due || self.shared.bell.sleeping_until.load(Ordering::SeqCst) == 0 {
                 return Ok(true);
             }
+            // No pause: the devices' system calls are one, and a frame that comes in a pause waits.
             if now >= end {
                 return Ok(false);
             }
-            std::hint::spin_loop();
         }
     }
 }

@@ -5,7 +5,9 @@ use super::otherwise::{challenge, delivered};
 use super::{Env, Reset, Verdict};
 use crate::frame::{DropReason, Outcome};
 use crate::socket::TcpState;
+use crate::tcp::config::TcpConfig;
 use crate::tcp::connection::{Connection, Owner};
+use crate::tcp::pool::ChunkPool;
 use crate::tcp::segment::Segment;
 use crate::tcp::sender::AckIn;
 use crate::tcp::seq::SeqNum;
@@ -83,16 +85,7 @@ fn process(env: &mut Env<'_>, conn: &mut Connection, segment: &Segment, window_c
         },
     );
     if out.newly_acked > 0 {
-        let una = conn.sender.una();
-        let end = conn.send_queue.end_seq();
-        conn.counts.bytes_acked += u64::from(out.newly_acked);
-        conn.send_queue.acknowledge(una.earliest(end), env.pool);
-        conn.pushes.forget_before(una);
-        if conn.urgent.send.is_some_and(|up| up.at_or_before(una)) {
-            conn.urgent.send = None;
-        }
-        conn.soft_error = None;
-        conn.grow_send_buffer(env.config);
+        acknowledged(conn, out.newly_acked, env.config, env.pool);
     }
     if let Some(arrived) = out.mtu_probe {
         conn.probing.on_fate(arrived);
@@ -107,6 +100,25 @@ fn process(env: &mut Env<'_>, conn: &mut Connection, segment: &Segment, window_c
         // The peer lives and its window is closed still: the next probe's time runs from its answer.
         conn.timers.persist = now + conn.persist_interval(env.config);
     }
+}
+
+/// SND.UNA has moved.
+pub(super) fn acknowledged(
+    conn: &mut Connection,
+    newly_acked: u32,
+    config: &TcpConfig,
+    pool: &mut ChunkPool,
+) {
+    let una = conn.sender.una();
+    let end = conn.send_queue.end_seq();
+    conn.counts.bytes_acked += u64::from(newly_acked);
+    conn.send_queue.acknowledge(una.earliest(end), pool);
+    conn.pushes.forget_before(una);
+    if conn.urgent.send.is_some_and(|up| up.at_or_before(una)) {
+        conn.urgent.send = None;
+    }
+    conn.soft_error = None;
+    conn.grow_send_buffer(config);
 }
 
 /// What every ACK does.

@@ -107,12 +107,7 @@ fn text(
     let (start, end) = (segment.seq, segment.seq + payload.len() as u32);
     let had_early = conn.rcv.queue.has_early();
     let before = conn.rcv.next;
-    if let Some(echo) = segment.options.timestamps.filter(|_| conn.timestamps.enabled)
-        && segment.segment_bytes >= conn.rcv.segment_max
-        && let Some(sent) = conn.echo_time(now, echo.echo)
-    {
-        conn.rcv.rtt_sample(now.since(sent).max(Duration::from_millis(1)));
-    }
+    sample_round_trip(now, conn, segment.options.timestamps, segment.segment_bytes);
     conn.rcv.segment_max = conn.rcv.segment_max.max(segment.segment_bytes);
     // After a shutdown of reading alone, data is taken still, and can be read, as on Linux.
     match conn.rcv.data(start, payload) {
@@ -151,6 +146,21 @@ fn text(
                 DropReason::TcpReassemblyFull
             })
         }
+    }
+}
+
+/// A full segment's echoed timestamp tells the receiver how long a round trip takes.
+pub(super) fn sample_round_trip(
+    now: Instant,
+    conn: &mut Connection,
+    timestamps: Option<Timestamps>,
+    segment_bytes: u32,
+) {
+    if let Some(echo) = timestamps.filter(|_| conn.timestamps.enabled)
+        && segment_bytes >= conn.rcv.segment_max
+        && let Some(sent) = conn.echo_time(now, echo.echo)
+    {
+        conn.rcv.rtt_sample(now.since(sent).max(Duration::from_millis(1)));
     }
 }
 

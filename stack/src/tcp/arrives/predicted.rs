@@ -4,7 +4,9 @@
 use super::{ack_field, otherwise};
 use crate::frame::Outcome;
 use crate::socket::TcpState;
-use crate::tcp::connection::Connection;
+use crate::tcp::config::TcpConfig;
+use crate::tcp::connection::{Connection, sent_when};
+use crate::tcp::pool::ChunkPool;
 use crate::tcp::seq::SeqNum;
 use crate::time::Instant;
 use crate::wire::tcp_options::Timestamps;
@@ -29,20 +31,17 @@ pub(crate) struct Predicted {
 
 impl Predicted {
     /// Whether every check of `otherwise.rs` would let the segment pass without effect, so that only its data is news: the
-    /// next in order, for a connection whose batch has begun, which acknowledges nothing that is in flight and leaves
-    /// the window as it was. What the batch's first segment found out holds for those behind it, and what was left to
-    /// be settled is settled when the batch ends.
+    /// next in order, which acknowledges all that is in flight or nothing, and leaves the window as it was. What is left
+    /// to be settled is settled when the batch ends.
     pub(crate) fn is_next(&self, conn: &Connection) -> bool {
         let timestamps_pass = match self.timestamps {
             // PAWS (RFC 7323 section 5.3): not older than TS.Recent.
             Some(timestamps) => timestamps.value.wrapping_sub(conn.timestamps.recent) as i32 >= 0,
             None => !conn.timestamps.enabled,
         };
-        conn.flags.in_batch
-            && conn.state == TcpState::Established
+        conn.state == TcpState::Established
             && self.seq == conn.rcv.next
-            && self.ack == conn.sender.una()
-            && conn.sender.is_idle()
+            && conn.sender.is_plain_ack(self.ack)
             && timestamps_pass
             && conn.snd.wnd > 0
             && u32::from(self.window) << conn.snd.scale == conn.snd.wnd
@@ -53,14 +52,28 @@ impl Predicted {
     }
 
     /// Takes the payload of a segment that [`Predicted::is_next`].
-    pub(crate) fn arrives(&self, now: Instant, conn: &mut Connection, payload: Bytes) -> Outcome {
+    pub(crate) fn arrives(
+        &self,
+        now: Instant,
+        conn: &mut Connection,
+        payload: Bytes,
+        config: &TcpConfig,
+        pool: &mut ChunkPool,
+    ) -> Outcome {
         conn.counts.segments_in += u64::from(self.wire_segments);
         conn.counts.data_segments_in += u64::from(self.wire_segments);
         conn.heard_of_peer(now);
         conn.set_window(self.seq, self.ack, conn.snd.wnd);
+        if !conn.sender.is_idle() {
+            self.acknowledges(now, conn, config, pool);
+        }
         ack_field::any_ack(conn);
         ack_field::window_is_open(conn);
         otherwise::update_recent(now, conn, self.seq, self.timestamps);
+        if !conn.flags.in_batch {
+            // One sample a batch is enough.
+            otherwise::sample_round_trip(now, conn, self.timestamps, self.segment_bytes);
+        }
         conn.rcv.next_data(payload);
         conn.counts.bytes_received += u64::from(self.len);
         conn.ack.data_in(now, conn.sender.rto());
@@ -70,5 +83,14 @@ impl Predicted {
         conn.flags.wake = true;
         conn.flags.stalled = false;
         otherwise::delivered(conn)
+    }
+
+    /// All that is in flight has arrived.
+    fn acknowledges(&self, now: Instant, conn: &mut Connection, config: &TcpConfig, pool: &mut ChunkPool) {
+        let (timestamp, echo) =
+            (conn.timestamp(now), self.timestamps.map_or(0, |timestamps| timestamps.echo));
+        let newly_acked = conn.sender.on_plain_ack(now, || sent_when(now, timestamp, echo));
+        ack_field::acknowledged(conn, newly_acked, config, pool);
+        conn.flags.confirmed = true;
     }
 }

@@ -164,7 +164,7 @@ impl Sender {
         let Delivery { ambiguous, acked_sent, sacked_sent, .. } = event.delivery;
         let now = event.now;
         // The first segment's for the RTO (it waited longest for a delayed ACK), the last one's for congestion control.
-        let (mut slow, mut fast) = match (acked_sent.filter(|_| !ambiguous), sacked_sent) {
+        let (slow, fast) = match (acked_sent.filter(|_| !ambiguous), sacked_sent) {
             (Some((first, last)), _) => (now - first, now - last),
             (None, Some((first, last))) => (now - first, now - last),
             (None, None) => {
@@ -172,20 +172,31 @@ impl Sender {
                 (now - echoed, now - echoed)
             }
         };
+        // One segment alone may have waited for a delayed ACK: no news for the minimum.
+        let alone = event.delivery.delivered == 1 && event.advanced && self.board.is_empty();
+        Some(self.take_samples(now, (slow, fast), event.echoed, alone))
+    }
+
+    /// Takes the slower sample for the RTO and returns the faster one, which counts for the minimum unless it is `alone`.
+    pub(super) fn take_samples(
+        &mut self,
+        now: Instant,
+        (mut slow, mut fast): (Duration, Duration),
+        echoed: Option<Instant>,
+        alone: bool,
+    ) -> Duration {
         // An ACK that comes later than a time-out: the first ones were lost, and something else caused this one. Its
         // timestamp knows how long that took. (Linux takes the long time, and its RTO shoots up.)
         if slow > self.rtt.rto()
-            && let Some(echoed) = event.echoed.filter(|echoed| *echoed <= now)
+            && let Some(echoed) = echoed.filter(|echoed| *echoed <= now)
         {
             (slow, fast) = (slow.min(now - echoed), fast.min(now - echoed));
         }
-        // One segment alone may have waited for a delayed ACK: no news for the minimum.
-        let alone = event.delivery.delivered == 1 && event.advanced && self.board.is_empty();
         if !alone || self.rtt.min().is_none_or(|min| fast < min) {
             self.rtt.on_min_sample(now, fast);
         }
         self.rtt.on_sample(slow, self.board.una(), self.board.nxt());
-        Some(fast)
+        fast
     }
 
     /// RFC 8985 section 6.2, step 3; DupThresh grows with the distance, for those who count (RFC 4653's idea).
@@ -240,11 +251,15 @@ impl Sender {
         }
         // With much reordering SACKs are the usual good news; else only what is cumulative is.
         let good_news = event.advanced || event.sacked() && self.reordering > self.settings.reordering;
-        if delivered == 0 || !good_news {
-            return;
+        if delivered > 0 && good_news {
+            self.grow_window(event.now, delivered, rtt);
         }
+    }
+
+    /// Good news for the congestion window.
+    pub(super) fn grow_window(&mut self, now: Instant, delivered: u32, rtt: Option<Duration>) {
         let progress = Progress {
-            now: event.now,
+            now,
             delivered,
             rtt,
             srtt: self.rtt.srtt().unwrap_or_default(),

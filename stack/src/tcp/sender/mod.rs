@@ -21,6 +21,7 @@ mod frto;
 mod messages;
 mod mtu_probe;
 mod pacing;
+mod plain_ack;
 mod probe;
 mod prr;
 mod rack;

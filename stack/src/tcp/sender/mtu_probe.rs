@@ -17,6 +17,13 @@ pub(super) struct MtuProbe {
     fate: Option<bool>,
 }
 
+impl MtuProbe {
+    /// Whether none is in flight, and nothing is to be told.
+    pub(super) fn is_idle(&self) -> bool {
+        self.len == 0 && self.fate.is_none()
+    }
+}
+
 impl Sender {
     /// The frame that was just sent, `start..end`, is one segment, larger than the MSS: a probe of the path's MTU. Call
     /// it right after [`Sender::on_sent`]; [`super::AckOut::mtu_probe`] tells what became of it.

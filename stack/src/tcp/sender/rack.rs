@@ -50,7 +50,13 @@ pub(super) struct Found {
 impl Rack {
     /// RFC 8985 section 6.2, step 2.
     pub(super) fn on_delivery(&mut self, now: Instant, delivery: &Delivery) {
-        let Some((sent_at, end)) = delivery.newest else { return };
+        if let Some((sent_at, end)) = delivery.newest {
+            self.on_arrival(now, sent_at, end);
+        }
+    }
+
+    /// The transmission up to `end` has arrived.
+    pub(super) fn on_arrival(&mut self, now: Instant, sent_at: Instant, end: u64) {
         self.rtt = now - sent_at;
         self.advanced = true;
         if self.newest.is_none_or(|newest| newest < (sent_at, end)) {

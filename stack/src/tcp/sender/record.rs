@@ -46,8 +46,11 @@ impl Record {
     }
 
     pub(super) fn count(&mut self) {
-        let segments = self.payload().div_ceil(u32::from(self.mss)).max(1);
-        self.segments = u16::try_from(segments).unwrap_or(u16::MAX);
+        self.segments = match self.payload() {
+            // A division takes its time.
+            payload if payload <= u32::from(self.mss) => 1,
+            payload => u16::try_from(payload.div_ceil(u32::from(self.mss))).unwrap_or(u16::MAX),
+        };
     }
 
     /// The last segment boundary at or before `offset`, which lies inside.

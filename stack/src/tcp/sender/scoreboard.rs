@@ -11,6 +11,7 @@
 //! than segments in flight, which [`SEGMENTS_MAX`] bounds; a block that covers a segment in part changes nothing.
 
 use super::delivery::Delivery;
+use super::plain_ack::Arrived;
 use super::record::{Counts, LossWhy, Record};
 use crate::time::Instant;
 use core::cmp::Reverse;
@@ -173,6 +174,26 @@ impl Scoreboard {
         } else if let Some(troubles) = &mut self.troubles {
             troubles.ack(to);
         }
+    }
+
+    /// A cumulative ACK of all that is in flight, none of which is in trouble. None when nothing is.
+    pub(super) fn ack_all(&mut self) -> Option<Arrived> {
+        debug_assert!(!self.has_troubles());
+        let Record { sent_at, .. } = *self.records.front()?;
+        let mut arrived =
+            Arrived { segments: self.counts.out, first_sent_at: sent_at, last_sent_at: sent_at };
+        for record in &self.records {
+            arrived.first_sent_at = arrived.first_sent_at.min(record.sent_at);
+            arrived.last_sent_at = arrived.last_sent_at.max(record.sent_at);
+        }
+        self.records.clear();
+        if self.records.capacity() > IDLE_RECORDS {
+            self.records.shrink_to(IDLE_RECORDS);
+        }
+        self.counts = Counts::default();
+        self.una = self.nxt;
+        self.originals = self.nxt;
+        Some(arrived)
     }
 
     /// A SACK block, any two numbers: marks each segment that it covers whole and that was not SACKed before.

@@ -1,7 +1,8 @@
 //! What can be asked of a sender: numbers, times, `TCP_INFO`.
 
+use super::frto::Frto;
 use super::{Sender, pacing};
-use crate::socket::TcpInfo;
+use crate::socket::{CongestionState, TcpInfo};
 use crate::tcp::seq::SeqNum;
 use crate::time::{Duration, Instant};
 
@@ -46,6 +47,19 @@ impl Sender {
     /// Whether [`Sender::next`] may have something besides new data: a probe, or what has to be sent again.
     pub(crate) fn may_resend(&self) -> bool {
         self.probe.due || self.board.has_troubles()
+    }
+
+    /// Whether nothing is in flight, and nothing stands between new data and the wire but the peer's window: then
+    /// [`Sender::next`] would plan all of it, if it fits one segment.
+    pub(crate) fn is_at_rest(&self) -> bool {
+        self.board.is_empty()
+            && self.state == CongestionState::Open
+            && self.window.cwnd > 0
+            && self.frto == Frto::Off
+            && !self.probe.due
+            && !self.cwr_due
+            && !self.pacer.is_on()
+            && !self.settings.slow_start_after_idle
     }
 
     /// Congestion window, in segments.

@@ -63,7 +63,9 @@ impl Sender {
             return;
         }
         self.totals.bytes_sent += u64::from(plan.payload());
-        self.pacer.on_sent(now, plan.payload(), self.pacing_rate());
+        if self.pacer.is_on() {
+            self.pacer.on_sent(now, plan.payload(), self.pacing_rate());
+        }
         let segments = match plan.kind {
             SendKind::New => self.on_sent_new(now, plan),
             SendKind::Retransmit(why) => self.on_sent_again(now, plan, why),
@@ -91,11 +93,9 @@ impl Sender {
             self.probe.on_sent(self.board.nxt(), false);
         }
         self.note_usage(self.in_flight() >= self.window.cwnd);
-        if was_idle || probing || matches!(self.timer, None | Some((TimerKind::Probe, _))) {
+        let armed = !probing && self.arm_probe(now, false);
+        if !armed && (was_idle || probing || matches!(self.timer, None | Some((TimerKind::Probe, _)))) {
             self.arm_rto(now);
-        }
-        if !probing {
-            self.arm_probe(now, false);
         }
         self.board.counts().out - before
     }

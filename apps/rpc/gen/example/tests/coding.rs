@@ -23,6 +23,15 @@ const fn text(bytes: &[u8; 4]) -> u32 {
 }
 
 #[test]
+fn a_quadruple_is_16_bytes() {
+    let value = Quadruples { one: [1; 16], two: [[2; 16], [3; 16]], some: vec![[4; 16]], perhaps: None };
+    let bytes = to_bytes(&value, 1000).unwrap();
+    assert_eq!(bytes.len(), 16 + 32 + 4 + 16 + 4);
+    assert_eq!((bytes[0], bytes[16], bytes[32], bytes[52]), (1, 2, 3, 4));
+    assert_eq!(from_slice::<Quadruples>(&bytes).unwrap(), value);
+}
+
+#[test]
 fn constants_and_enumerations_have_their_numbers() {
     assert_eq!((FROM_HEADER, BOTH, DECIMAL, HEXADECIMAL, OCTAL), (1, 3, 10, 255, 0o755));
     assert_eq!((NEGATIVE, LARGE, SAME, GREETING), (-1, u64::MAX, 10, "hello"));

@@ -2,6 +2,7 @@
 
 mod client;
 mod coding;
+mod machine;
 mod program;
 mod server;
 mod spelling;

@@ -33,6 +33,26 @@ pub(super) struct CallOf<'p> {
     pub(super) result_type: Option<String>,
 }
 
+impl CallOf<'_> {
+    /// Whether it is the procedure that does nothing, and that everybody has (RFC 5531 section 12.1).
+    pub(super) fn is_null(&self) -> bool {
+        self.number == 0 && self.arguments.is_empty() && self.result.is_none()
+    }
+
+    /// The result as it is coded; nothing where there is none.
+    pub(super) fn coded_result(&self) -> String {
+        match (&self.result, &self.result_type) {
+            (None, _) => "()".to_owned(),
+            (Some(_), None) => "result".to_owned(),
+            (Some(_), Some(name)) => format!("{name}(result)"),
+        }
+    }
+
+    pub(super) fn is_idempotent(&self) -> bool {
+        self.procedure.idempotent || self.is_null()
+    }
+}
+
 impl Emitter<'_> {
     pub(super) fn program(&mut self, definition: &Definition, program: &Program) {
         for (index, version) in program.versions.iter().enumerate() {
@@ -47,6 +67,9 @@ impl Emitter<'_> {
             }
             if self.options.server {
                 self.server(&service);
+                if self.options.exactly_once {
+                    self.machine(&service);
+                }
             }
             self.codings(&service);
         }
@@ -147,7 +170,7 @@ impl Emitter<'_> {
             self.out.open(format!("{before}{rpc}::Procedure {{"));
             self.out.line(format!("number: {},", call.constant));
             self.out.line(format!("name: {:?},", &*call.procedure.name.text));
-            self.out.line(format!("idempotent: {},", call.procedure.idempotent));
+            self.out.line(format!("idempotent: {},", call.is_idempotent()));
             self.out.close(if lone { "}];" } else { "}," });
         }
         if !lone {
@@ -199,7 +222,7 @@ impl Emitter<'_> {
     /// Documentation of a procedure's method.
     pub(super) fn document_method(&mut self, call: &CallOf<'_>) {
         let mut docs = call.procedure.docs.clone();
-        if call.procedure.idempotent {
+        if call.is_idempotent() {
             docs.push("Idempotent: to execute it twice does what executing it once does.".to_owned());
         }
         self.document(&format!("{} = {}", call.procedure.name.text, call.number), &docs);

@@ -33,17 +33,11 @@ impl Emitter<'_> {
     fn server_method(&mut self, call: &CallOf<'_>) {
         let rpc = self.rpc();
         self.document_method(call);
-        // RFC 5531 section 12.1: procedure 0 does nothing, and everybody has it.
-        let is_null = call.number == 0 && call.arguments.is_empty() && call.result.is_none();
+        let is_null = call.is_null();
         let context = if is_null { "_context" } else { "context" };
-        let mut parameters = vec!["&self".to_owned(), format!("{context}: &{rpc}::CallContext")];
-        parameters.extend(call.arguments.iter().map(|(name, found)| format!("{name}: {}", self.rust(found))));
-        let result = call.result.as_ref().map_or_else(|| "()".to_owned(), |found| self.rust(found));
+        let (parameters, result) = self.method_types(context, call);
         let future =
             format!(" -> impl std::future::Future<Output = Result<{result}, {rpc}::Refusal>> + Send");
-        if parameters.len() > 7 {
-            self.out.line("#[allow(clippy::too_many_arguments)]");
-        }
         let name = format!("fn {}", call.method);
         if is_null {
             self.out.signature(&name, &parameters, &format!("{future} {{"));
@@ -52,6 +46,16 @@ impl Emitter<'_> {
         } else {
             self.out.signature(&name, &parameters, &format!("{future};"));
         }
+    }
+
+    /// What a method takes, and the type of its result; with the lint allowed that counts arguments.
+    pub(super) fn method_types(&mut self, context: &str, call: &CallOf<'_>) -> (Vec<String>, String) {
+        let mut parameters = vec!["&self".to_owned(), format!("{context}: &{}::CallContext", self.rpc())];
+        parameters.extend(call.arguments.iter().map(|(name, found)| format!("{name}: {}", self.rust(found))));
+        if parameters.len() > 7 {
+            self.out.line("#[allow(clippy::too_many_arguments)]");
+        }
+        (parameters, call.result.as_ref().map_or_else(|| "()".to_owned(), |found| self.rust(found)))
     }
 
     fn server_struct(&mut self, service: &Service<'_>, name: &str) {
@@ -64,16 +68,7 @@ impl Emitter<'_> {
 
         self.out.gap();
         self.out.open(format!("impl<T: {name}> {rpc}::Service for {server}<T> {{"));
-        for (method, constant) in [("program", "PROGRAM"), ("version", "VERSION")] {
-            self.out.open(format!("fn {method}(&self) -> u32 {{"));
-            self.out.line(format!("{module}::{constant}"));
-            self.out.close("}");
-            self.out.gap();
-        }
-        self.out.open(format!("fn procedures(&self) -> &[{rpc}::Procedure] {{"));
-        self.out.line(format!("&{module}::PROCEDURES"));
-        self.out.close("}");
-        self.out.gap();
+        self.numbers_of(module);
         let uses = |used: bool, name: &str| if used { name.to_owned() } else { format!("_{name}") };
         let any = !service.calls.is_empty();
         let parameters = [
@@ -100,29 +95,45 @@ impl Emitter<'_> {
         self.out.close("}");
     }
 
+    /// The methods that say what is served.
+    pub(super) fn numbers_of(&mut self, module: &str) {
+        for (method, constant) in [("program", "PROGRAM"), ("version", "VERSION")] {
+            self.out.open(format!("fn {method}(&self) -> u32 {{"));
+            self.out.line(format!("{module}::{constant}"));
+            self.out.close("}");
+            self.out.gap();
+        }
+        let rpc = self.rpc();
+        self.out.open(format!("fn procedures(&self) -> &[{rpc}::Procedure] {{"));
+        self.out.line(format!("&{module}::PROCEDURES"));
+        self.out.close("}");
+        self.out.gap();
+    }
+
     /// The arm that decodes arguments, executes, and encodes the result.
     fn dispatch(&mut self, module: &str, call: &CallOf<'_>) {
         self.out.open(format!("{module}::{} => {{", call.constant));
+        let handed = self.decoded(call, "&arguments");
+        let before = if call.result.is_some() { "let result = " } else { "" };
+        self.served(before, &call.method, &format!("context{handed}"));
+        self.out.line(format!("context.encode(&{})", call.coded_result()));
+        self.out.close("}");
+    }
+
+    /// The line that decodes arguments. Returns how they are handed to the method, behind its context.
+    pub(super) fn decoded(&mut self, call: &CallOf<'_>, bytes: &str) -> String {
         let kind = match (&call.arguments_type, call.arguments.as_slice()) {
             (Some(name), _) => name.clone(),
             (None, [(_, only), ..]) => self.rust(only),
             (None, []) => "()".to_owned(),
         };
         let binding = if call.arguments.is_empty() { "()".to_owned() } else { format!("arguments: {kind}") };
-        self.out.binding(&binding, "context.decode(&arguments)?");
-        let handed: String = match (&call.arguments_type, call.arguments.as_slice()) {
+        self.out.binding(&binding, &format!("context.decode({bytes})?"));
+        match (&call.arguments_type, call.arguments.as_slice()) {
             (Some(_), arguments) => arguments.iter().map(|(name, _)| format!(", arguments.{name}")).collect(),
             (None, []) => String::new(),
             (None, _) => ", arguments".to_owned(),
-        };
-        let before = if call.result.is_some() { "let result = " } else { "" };
-        self.served(before, &call.method, &format!("context{handed}"));
-        match (&call.result, &call.result_type) {
-            (None, _) => self.out.line("context.encode(&())"),
-            (Some(_), None) => self.out.line("context.encode(&result)"),
-            (Some(_), Some(name)) => self.out.line(format!("context.encode(&{name}(result))")),
         }
-        self.out.close("}");
     }
 
     /// `self.0.method(…).await?;`, on several lines when it is longer than rustfmt's 60 columns.
@@ -145,6 +156,6 @@ impl Emitter<'_> {
 }
 
 /// Arguments one by one; none of them has a comma inside.
-fn split(arguments: &str) -> Vec<String> {
+pub(super) fn split(arguments: &str) -> Vec<String> {
     arguments.split(", ").map(str::to_owned).collect()
 }

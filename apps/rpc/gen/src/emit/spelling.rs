@@ -7,6 +7,7 @@ use crate::ast::*;
 pub(crate) fn declaration(declaration: &Declaration) -> String {
     let base = match &declaration.base {
         Base::Primitive(primitive) => primitive_spelling(*primitive),
+        Base::Quadruple => "quadruple",
         Base::Opaque => "opaque",
         Base::String => "string",
         Base::Named(name) => &name.text,

@@ -269,12 +269,7 @@ impl Parser<'_> {
             "opaque" => return Ok(Base::Opaque),
             "string" => return Ok(Base::String),
             "struct" | "enum" | "union" => return self.name("a type's name should follow").map(Base::Named),
-            "quadruple" => {
-                let help = "send it as `opaque name[16]`, or as a double";
-                return Err(self
-                    .error(token.at, "quadruple is not supported: Rust has no such type")
-                    .with_help(help));
-            }
+            "quadruple" => return Ok(Base::Quadruple),
             "void" => {
                 return Err(self
                     .error(token.at, "void is no type of data")

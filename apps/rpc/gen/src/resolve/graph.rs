@@ -1,6 +1,6 @@
 //! How types hold each other: linked lists, cycles that need a box, sizes, and where floating-point numbers are.
 
-use super::{Interface, TYPE_BYTES_MAX, declarations};
+use super::{Interface, QUADRUPLE_BYTES, TYPE_BYTES_MAX, declarations};
 use crate::ast::*;
 use crate::error::Error;
 use crate::source::Sources;
@@ -87,6 +87,7 @@ impl Holds {
     fn element_bytes(&self, base: &Base) -> u64 {
         match base {
             Base::Primitive(primitive) => primitive_bytes(*primitive),
+            Base::Quadruple => u64::from(QUADRUPLE_BYTES),
             Base::Opaque | Base::String => 1,
             Base::Named(name) => match self.bytes.get(&name.text) {
                 Some(bytes) => *bytes,

@@ -17,6 +17,9 @@ use std::rc::Rc;
 /// Bytes in memory of a fixed-length array, above which it goes on the heap.
 const INLINE_BYTES_MAX: u64 = 1024;
 
+/// Of a quadruple-precision number (RFC 4506 section 4.8).
+const QUADRUPLE_BYTES: u32 = 16;
+
 /// Bytes in memory of any type at most.
 const TYPE_BYTES_MAX: u64 = 1 << 30;
 
@@ -84,6 +87,7 @@ impl Interface {
     pub(crate) fn type_of(&self, owner: &str, declaration: &Declaration) -> Type {
         let element = |base: &Base| match base {
             Base::Primitive(primitive) => Type::Primitive(*primitive),
+            Base::Quadruple => Type::OpaqueFixed(QUADRUPLE_BYTES),
             Base::Opaque => Type::Opaque(None),
             Base::String => Type::String(None),
             Base::Named(name) => match self.definition(&name.text).map(|definition| &definition.body) {

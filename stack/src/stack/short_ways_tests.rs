@@ -1,9 +1,9 @@
-//! The express lane against the long way: two machines hear the same frames, one of them without the lane, and must
-//! say and send the same.
+//! The short ways against the long one: two machines hear the same frames, and one of them takes neither the express lane
+//! nor the short way of lone segments. They must say and send the same.
 
 use super::*;
 use crate::frame::TxFrame;
-use crate::socket::{Errno, RecvFlags, SendFlags, SocketId, SocketKind, SocketOption};
+use crate::socket::{Errno, OptionName, RecvFlags, SendFlags, SocketId, SocketKind, SocketOption, TcpInfo};
 use crate::stack::{Config, InterfaceConfig, Medium, Offloads};
 use crate::testing::{cidr, mac};
 use crate::time::{Duration, Instant};
@@ -18,6 +18,12 @@ enum Step {
     Write(usize),
     /// The server writes, so that something is in flight.
     Answer(usize),
+    /// The server writes with a word about what follows.
+    AnswerWith(usize, SendFlags),
+    /// The server changes an option.
+    Set(SocketOption),
+    /// Each writes a few bytes to the other, several times.
+    Converse(usize),
     /// The server reads at most so many bytes.
     Read(usize),
     /// Time passes.
@@ -40,7 +46,7 @@ enum Fate {
 struct World {
     now: Instant,
     client: Stack,
-    /// With the lane, and without.
+    /// With the short ways, and without.
     servers: [Stack; 2],
     client_socket: SocketId,
     server_socket: SocketId,
@@ -66,6 +72,7 @@ impl World {
         let now = Instant::from_millis(1_000);
         let (mut client, mut servers) = (machine(1, now), [machine(2, now), machine(2, now)]);
         servers[1].express.closed = true;
+        servers[1].tcp.short_ways.closed = true;
         let mut listener = None;
         for server in &mut servers {
             let id = server.socket(SocketKind::Stream).unwrap();
@@ -94,7 +101,8 @@ impl World {
 
     fn carry(&mut self, every: usize, fate: Fate) {
         for _ in 0..100 {
-            let mut frames = sent(&mut self.client, self.now);
+            let mut frames: Vec<Vec<u8>> =
+                sent(&mut self.client, self.now).into_iter().map(|(_, bytes)| bytes).collect();
             let quiet = frames.is_empty();
             for at in (0..frames.len()).rev().filter(|at| at % every == every - 1) {
                 meet(&mut frames, at, fate);
@@ -107,14 +115,29 @@ impl World {
                 self.both(|server, _| core::iter::from_fn(|| server.poll_event()).collect::<Vec<_>>());
             }
             let answers = self.both(sent);
-            for answer in &answers {
+            for (_, answer) in &answers {
                 self.client.handle_frame(self.now, ETH, RxFrame::new(answer.clone()));
             }
+            while self.client.poll_event().is_some() {}
             self.client.end_batch(self.now);
             if quiet && answers.is_empty() {
                 return;
             }
         }
+    }
+
+    fn answer(&mut self, len: usize, flags: SendFlags) {
+        let socket = self.server_socket;
+        let _ = self.both(|server, now| server.send(now, socket, &vec![7; len], flags));
+    }
+
+    fn read(&mut self, len: usize) {
+        let socket = self.server_socket;
+        let _ = self.both(|server, now| {
+            let mut buffer = vec![0; len];
+            let got = server.recv(now, socket, &mut buffer, RecvFlags::default());
+            (got, buffer)
+        });
     }
 
     fn step(&mut self, step: &Step) {
@@ -124,17 +147,23 @@ impl World {
                 let data: Vec<u8> = (0..len).map(|at| (at % 251) as u8).collect();
                 let _ = self.client.send(self.now, self.client_socket, &data, SendFlags::default());
             }
-            Step::Answer(len) => {
-                let _ =
-                    self.both(|server, now| server.send(now, socket, &vec![7; len], SendFlags::default()));
+            Step::Answer(len) => self.answer(len, SendFlags::default()),
+            Step::AnswerWith(len, flags) => self.answer(len, flags),
+            Step::Set(ref option) => {
+                let _ = self.both(|server, now| server.set_option(now, socket, option.clone()));
             }
-            Step::Read(len) => {
-                let _ = self.both(|server, now| {
-                    let mut buffer = vec![0; len];
-                    let got = server.recv(now, socket, &mut buffer, RecvFlags::default());
-                    (got, buffer)
-                });
+            Step::Converse(len) => {
+                for _ in 0..4 {
+                    let _ =
+                        self.client.send(self.now, self.client_socket, &vec![3; len], SendFlags::default());
+                    self.carry(usize::MAX, Fate::Whole);
+                    self.now += Duration::from_micros(70);
+                    self.read(len);
+                    self.answer(len, SendFlags::default());
+                    self.now += Duration::from_micros(70);
+                }
             }
+            Step::Read(len) => self.read(len),
             Step::Wait(ms) => {
                 self.now += Duration::from_millis(ms);
                 let now = self.now;
@@ -144,15 +173,24 @@ impl World {
             Step::Carry { every, fate } => self.carry(every, fate),
         }
         self.both(|server, _| server.poll_timeout());
+        self.both(|server, _| match server.option(socket, OptionName::Info) {
+            // The short way takes one sample a batch.
+            Ok(SocketOption::Info(info)) => Some(TcpInfo { rcv_rtt: Duration::ZERO, ..*info }),
+            _ => None,
+        });
         self.both(|server, _| server.counters().clone());
         self.both(|server, _| server.tcp.usage());
     }
 }
 
-/// What a machine has to send.
-fn sent(stack: &mut Stack, now: Instant) -> Vec<Vec<u8>> {
+/// What a machine has to send, and why.
+fn sent(stack: &mut Stack, now: Instant) -> Vec<(String, Vec<u8>)> {
     let mut frame = TxFrame::default();
-    core::iter::from_fn(|| stack.poll_transmit(now, ETH, &mut frame).then(|| frame.to_vec())).collect()
+    let mut next = || {
+        let any = stack.poll_transmit(now, ETH, &mut frame);
+        any.then(|| (format!("{} {:?} {:?}", frame.cause, frame.checksum, frame.gso), frame.to_vec()))
+    };
+    core::iter::from_fn(&mut next).collect()
 }
 
 fn meet(frames: &mut Vec<Vec<u8>>, at: usize, fate: Fate) {
@@ -193,6 +231,13 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         (1usize..100_000).prop_map(Step::Write),
         (1usize..5_000).prop_map(Step::Answer),
+        (1usize..120).prop_map(Step::Answer),
+        (1usize..120).prop_map(Step::Write),
+        (1usize..90, any::<(bool, bool, bool)>())
+            .prop_map(|(len, (more, eor, oob))| { Step::AnswerWith(len, SendFlags { more, eor, oob }) }),
+        any::<bool>().prop_map(|on| Step::Set(SocketOption::NoDelay(on))),
+        any::<bool>().prop_map(|on| Step::Set(SocketOption::Cork(on))),
+        prop_oneof![1usize..90, 1usize..2000].prop_map(Step::Converse),
         (1usize..200_000).prop_map(Step::Read),
         (0u64..400).prop_map(Step::Wait),
         carry(),
@@ -201,7 +246,7 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 1000.max(ProptestConfig::default().cases), ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig::with_cases(ProptestConfig::default().cases.max(1000)))]
     #[test]
     fn the_long_way_comes_to_the_same(steps in proptest::collection::vec(step(), 1..40)) {
         let mut world = World::new();
@@ -209,6 +254,20 @@ proptest! {
             world.step(step);
         }
     }
+}
+
+#[test]
+fn a_conversation_takes_the_short_ways() {
+    let mut world = World::new();
+    for len in [1, 64, 65, 1000] {
+        for _ in 0..10 {
+            world.step(&Step::Converse(len));
+        }
+    }
+    let [with, without] =
+        world.servers.each_ref().map(|server| (server.express.taken, server.tcp.short_ways.lone));
+    assert!(with.0 > 140 && with.1 > 140, "{with:?} frames of 160 in and out");
+    assert_eq!(without, (0, 0));
 }
 
 #[test]
