@@ -243,8 +243,8 @@ impl Stack {
             entry.event_queued = false;
             let readiness = match &entry.kind {
                 Some(Kind::Tcp(socket)) => self.tcp.readiness(socket),
-                Some(Kind::Udp(socket)) => socket.readiness(),
-                Some(Kind::Echo(socket)) => socket.readiness(),
+                Some(Kind::Udp(socket)) => socket.datagrams.readiness(),
+                Some(Kind::Echo(socket)) => socket.datagrams.readiness(),
                 None => continue,
             };
             return Some(SocketEvent { socket, readiness });
