@@ -333,6 +333,16 @@ mod tests {
         }
     }
 
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn addresses_that_can_t_be_talked_to_are_told_apart() {
+        for before in [&["ping"][..], &["traceroute"], &["arp", "-d"], &["rpc", "info"]] {
+            let line = |address| misuse(&[before, &[address]].concat());
+            assert!(line("::1").contains("IPv6 is not supported yet"), "{}", line("::1"));
+            assert!(line("example.org").contains("names are not looked up"), "{}", line("example.org"));
+        }
+    }
+
     #[test]
     fn seeds_are_read_as_they_are_printed() {
         assert_eq!(parse_seed("7"), Ok(7));

@@ -3,7 +3,7 @@
 use super::{Icmp, IcmpNotice};
 use crate::frame::{CauseKind, DropReason, Outcome, TxFrame};
 use crate::ip::{Ip, PacketIn, Sender};
-use crate::socket::{Errno, Kind, OptionName, Readiness, RecvFlags, SocketId, SocketOption, Sockets};
+use crate::socket::{Errno, Kind, RecvFlags, SocketId, Sockets};
 use crate::stack::{Context, InterfaceId, Ports};
 use crate::tcp::Pulled;
 use crate::udp::Datagrams;
@@ -15,32 +15,6 @@ use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 pub(crate) struct EchoSocket {
     pub(crate) datagrams: Datagrams,
     next_sequence: u16,
-}
-
-impl EchoSocket {
-    pub(crate) fn local_addr(&self) -> Result<SocketAddr, Errno> {
-        Ok(self.datagrams.local_addr())
-    }
-
-    pub(crate) fn peer_addr(&self) -> Result<SocketAddr, Errno> {
-        self.datagrams.peer.ok_or(Errno::ENOTCONN)
-    }
-
-    pub(crate) fn set_option(&mut self, option: SocketOption) -> Result<(), Errno> {
-        self.datagrams.set_option(option)
-    }
-
-    pub(crate) fn option(&self, name: OptionName) -> Result<SocketOption, Errno> {
-        self.datagrams.option(name)
-    }
-
-    pub(crate) fn take_error(&mut self) -> Option<Errno> {
-        self.datagrams.take_error()
-    }
-
-    pub(crate) fn readiness(&self) -> Readiness {
-        self.datagrams.readiness()
-    }
 }
 
 impl Icmp {

@@ -164,8 +164,8 @@ impl Stack {
     pub fn local_addr(&self, id: SocketId) -> Result<SocketAddr, Errno> {
         match self.sockets.kind(id)? {
             Kind::Tcp(socket) => self.tcp.local_addr(socket),
-            Kind::Udp(socket) => socket.local_addr(),
-            Kind::Echo(socket) => socket.local_addr(),
+            Kind::Udp(socket) => Ok(socket.datagrams.local_addr()),
+            Kind::Echo(socket) => Ok(socket.datagrams.local_addr()),
         }
     }
 
@@ -173,8 +173,8 @@ impl Stack {
     pub fn peer_addr(&self, id: SocketId) -> Result<SocketAddr, Errno> {
         match self.sockets.kind(id)? {
             Kind::Tcp(socket) => self.tcp.peer_addr(socket),
-            Kind::Udp(socket) => socket.peer_addr(),
-            Kind::Echo(socket) => socket.peer_addr(),
+            Kind::Udp(socket) => socket.datagrams.peer_addr(),
+            Kind::Echo(socket) => socket.datagrams.peer_addr(),
         }
     }
 
@@ -183,8 +183,8 @@ impl Stack {
         self.cx.now = now;
         match self.sockets.kind(id)? {
             Kind::Tcp(_) => self.tcp.set_option(&mut self.cx, &mut self.ip, &mut self.sockets, id, option),
-            Kind::Udp(_) => self.sockets.udp_mut(id)?.set_option(option),
-            Kind::Echo(_) => self.sockets.echo_mut(id)?.set_option(option),
+            Kind::Udp(_) => self.sockets.udp_mut(id)?.datagrams.set_option(option),
+            Kind::Echo(_) => self.sockets.echo_mut(id)?.datagrams.set_option(option),
         }
     }
 
@@ -192,8 +192,8 @@ impl Stack {
     pub fn option(&self, id: SocketId, name: OptionName) -> Result<SocketOption, Errno> {
         match self.sockets.kind(id)? {
             Kind::Tcp(socket) => self.tcp.option(&self.cx, socket, name),
-            Kind::Udp(socket) => socket.option(name),
-            Kind::Echo(socket) => socket.option(name),
+            Kind::Udp(socket) => socket.datagrams.option(name),
+            Kind::Echo(socket) => socket.datagrams.option(name),
         }
     }
 
@@ -201,8 +201,8 @@ impl Stack {
     pub fn take_error(&mut self, id: SocketId) -> Result<Option<Errno>, Errno> {
         match self.sockets.kind_mut(id)? {
             Kind::Tcp(_) => self.tcp.take_error(&mut self.sockets, id),
-            Kind::Udp(socket) => Ok(socket.take_error()),
-            Kind::Echo(socket) => Ok(socket.take_error()),
+            Kind::Udp(socket) => Ok(socket.datagrams.take_error()),
+            Kind::Echo(socket) => Ok(socket.datagrams.take_error()),
         }
     }
 
@@ -221,8 +221,8 @@ impl Stack {
     pub fn readiness(&self, id: SocketId) -> Result<Readiness, Errno> {
         Ok(match self.sockets.kind(id)? {
             Kind::Tcp(socket) => self.tcp.readiness(socket),
-            Kind::Udp(socket) => socket.readiness(),
-            Kind::Echo(socket) => socket.readiness(),
+            Kind::Udp(socket) => socket.datagrams.readiness(),
+            Kind::Echo(socket) => socket.datagrams.readiness(),
         })
     }
 
@@ -243,8 +243,8 @@ impl Stack {
             entry.event_queued = false;
             let readiness = match &entry.kind {
                 Some(Kind::Tcp(socket)) => self.tcp.readiness(socket),
-                Some(Kind::Udp(socket)) => socket.readiness(),
-                Some(Kind::Echo(socket)) => socket.readiness(),
+                Some(Kind::Udp(socket)) => socket.datagrams.readiness(),
+                Some(Kind::Echo(socket)) => socket.datagrams.readiness(),
                 None => continue,
             };
             return Some(SocketEvent { socket, readiness });

@@ -2,6 +2,7 @@
 
 use super::{Kind, SocketId, SocketKind, TcpState};
 use crate::stack::Stack;
+use crate::udp::Datagrams;
 use core::net::SocketAddr;
 
 /// A socket, or a connection that no socket owns any more.
@@ -19,7 +20,7 @@ pub struct SocketSummary {
     pub state: Option<TcpState>,
     /// Bytes that can be read; on a listener, connections that can be accepted.
     pub receive_queue: usize,
-    /// Bytes that were sent or wait to be, and are not acknowledged; on a listener, its backlog.
+    /// Bytes that wait to be sent, and a stream's that are not acknowledged yet; on a listener, its backlog.
     pub send_queue: usize,
 }
 
@@ -29,25 +30,26 @@ impl Stack {
         let mut list: Vec<SocketSummary> = self
             .sockets
             .iter()
-            .filter_map(|(id, kind)| match kind {
-                Kind::Tcp(socket) => Some(self.tcp.summary(id, socket)),
-                Kind::Udp(_) => self.datagram_summary(id, SocketKind::Datagram),
-                Kind::Echo(_) => self.datagram_summary(id, SocketKind::Echo),
+            .map(|(id, kind)| match kind {
+                Kind::Tcp(socket) => self.tcp.summary(id, socket),
+                Kind::Udp(socket) => datagram_summary(id, SocketKind::Datagram, &socket.datagrams),
+                Kind::Echo(socket) => datagram_summary(id, SocketKind::Echo, &socket.datagrams),
             })
             .collect();
         list.extend(self.tcp.ownerless());
         list
     }
+}
 
-    fn datagram_summary(&self, id: SocketId, kind: SocketKind) -> Option<SocketSummary> {
-        Some(SocketSummary {
-            socket: Some(id),
-            kind,
-            local: self.local_addr(id).ok()?,
-            peer: self.peer_addr(id).ok(),
-            state: None,
-            receive_queue: 0,
-            send_queue: 0,
-        })
+fn datagram_summary(id: SocketId, kind: SocketKind, datagrams: &Datagrams) -> SocketSummary {
+    let (receive_queue, send_queue) = datagrams.queued();
+    SocketSummary {
+        socket: Some(id),
+        kind,
+        local: datagrams.local_addr(),
+        peer: datagrams.peer,
+        state: None,
+        receive_queue,
+        send_queue,
     }
 }

@@ -94,6 +94,17 @@ impl Datagrams {
         self.local.unwrap_or(SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0))
     }
 
+    /// Errors: `ENOTCONN`.
+    pub(crate) fn peer_addr(&self) -> Result<SocketAddr, Errno> {
+        self.peer.ok_or(Errno::ENOTCONN)
+    }
+
+    /// Bytes of the datagrams that wait to be received, and of those that wait to be sent.
+    pub(crate) fn queued(&self) -> (usize, usize) {
+        let receive = self.receive.iter().map(|received| received.data.len()).sum();
+        (receive, self.send.iter().map(|outgoing| outgoing.data.len()).sum())
+    }
+
     /// The source address that the socket insists on.
     pub(crate) fn pinned_source(&self) -> Option<IpAddr> {
         self.local.map(|local| local.ip()).filter(|ip| !ip.is_unspecified())

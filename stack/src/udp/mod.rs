@@ -20,9 +20,7 @@ pub use datagrams::ErrorQueueEntry;
 pub(crate) use datagrams::{Arena, Datagrams};
 pub(crate) use demux::{Binding, Demux};
 
-use crate::socket::{Errno, OptionName, Readiness, SocketOption};
 use crate::stack::{Config, Context};
-use core::net::SocketAddr;
 
 /// UDP's state.
 pub(crate) struct Udp {
@@ -44,31 +42,5 @@ impl Udp {
 
     pub(crate) fn socket(&self) -> UdpSocket {
         UdpSocket { datagrams: Datagrams::new(self.ttl) }
-    }
-}
-
-impl UdpSocket {
-    pub(crate) fn local_addr(&self) -> Result<SocketAddr, Errno> {
-        Ok(self.datagrams.local_addr())
-    }
-
-    pub(crate) fn peer_addr(&self) -> Result<SocketAddr, Errno> {
-        self.datagrams.peer.ok_or(Errno::ENOTCONN)
-    }
-
-    pub(crate) fn set_option(&mut self, option: SocketOption) -> Result<(), Errno> {
-        self.datagrams.set_option(option)
-    }
-
-    pub(crate) fn option(&self, name: OptionName) -> Result<SocketOption, Errno> {
-        self.datagrams.option(name)
-    }
-
-    pub(crate) fn take_error(&mut self) -> Option<Errno> {
-        self.datagrams.take_error()
-    }
-
-    pub(crate) fn readiness(&self) -> Readiness {
-        self.datagrams.readiness()
     }
 }

@@ -329,3 +329,23 @@ fn echo_sockets_ping() {
     let entry = net.machines[0].recv_error(ping).unwrap().unwrap();
     assert_eq!((entry.kind, entry.sequence), (IcmpErrorKind::HostUnreachable, 3));
 }
+
+#[test]
+fn summaries_count_the_bytes_that_wait() {
+    let mut net = Net::pair();
+    let (a, b) = (net.udp(0, "0.0.0.0:1000"), net.udp(1, "0.0.0.0:7"));
+    // The next hop isn't known yet: an unconnected socket hands its datagrams on, a connected one keeps them.
+    net.connect(0, a, "10.0.0.2:7").unwrap();
+    net.send(0, a, b"hello").unwrap();
+    net.send(0, a, b"world!").unwrap();
+    let queues = |net: &Net, machine: usize, id| {
+        let summaries = net.machines[machine].socket_summaries();
+        let summary = summaries.iter().find(|summary| summary.socket == Some(id)).unwrap();
+        (summary.receive_queue, summary.send_queue)
+    };
+    assert_eq!(queues(&net, 0, a), (0, 11));
+    net.run();
+    assert_eq!((queues(&net, 0, a), queues(&net, 1, b)), ((0, 0), (11, 0)));
+    net.recv(1, b).unwrap();
+    assert_eq!(queues(&net, 1, b), (6, 0));
+}

@@ -3,14 +3,12 @@
 use super::Settings;
 use super::client;
 use super::ours::{Drive, OurServer};
-use super::rounds::{ContenderId, Rounds};
-use super::server::{KernelServer, Role, Served, Server, measure};
+use super::rounds::Rounds;
+use super::server::{KernelServer, Role, Served, Server, Shared, contender, measure, shared};
 use super::smoltcp_server::SmoltcpServer;
 use super::stage;
 use super::table::{Better, Metric};
-use std::cell::RefCell;
 use std::io;
-use std::rc::Rc;
 use tapstack::device::TapOptions;
 
 /// What a stream is measured by.
@@ -24,13 +22,6 @@ pub(super) const METRICS: &[Metric] = &[
 pub(super) enum Way {
     Send,
     Receive,
-}
-
-/// A server that several contenders use, one after the other.
-pub(super) type Shared = Rc<RefCell<dyn Server>>;
-
-pub(super) fn shared(server: impl Server + 'static) -> Shared {
-    Rc::new(RefCell::new(server))
 }
 
 /// Adds what is to be compared.
@@ -55,8 +46,10 @@ fn add_offload(rounds: &mut Rounds<'_>, settings: Settings) -> io::Result<()> {
         (Way::Send, "bulk.offload.send", "bulk.offload.send.threaded"),
         (Way::Receive, "bulk.offload.receive", "bulk.offload.receive.threaded"),
     ] {
-        let mut stream =
-            |name: &str, server: &Shared| contender(rounds, settings, format!("{key} {name}"), server, way);
+        let mut stream = |name: &str, server: &Shared| {
+            let name = format!("{key} {name}");
+            contender(rounds, name, METRICS, server, move |server| stream(server, way, settings))
+        };
         let ours = stream("tapstack", &ours);
         let kernel = stream("kernel", &kernel);
         let threaded = stream("tapstack, threaded", &threaded);
@@ -88,8 +81,10 @@ fn add_plain(rounds: &mut Rounds<'_>, settings: Settings) -> io::Result<()> {
         (Way::Send, "bulk.plain.send", "bulk.plain.send.threaded", "bulk.napi.send"),
         (Way::Receive, "bulk.plain.receive", "bulk.plain.receive.threaded", "bulk.napi.receive"),
     ] {
-        let mut stream =
-            |name: &str, server: &Shared| contender(rounds, settings, format!("{key} {name}"), server, way);
+        let mut stream = |name: &str, server: &Shared| {
+            let name = format!("{key} {name}");
+            contender(rounds, name, METRICS, server, move |server| stream(server, way, settings))
+        };
         let ours = stream("tapstack", &ours);
         let kernel = stream("kernel", &kernel);
         let threaded = stream("tapstack, threaded", &threaded);
@@ -103,18 +98,6 @@ fn add_plain(rounds: &mut Rounds<'_>, settings: Settings) -> io::Result<()> {
         }
     }
     Ok(())
-}
-
-/// A stream of a server in one direction.
-pub(super) fn contender(
-    rounds: &mut Rounds<'_>,
-    settings: Settings,
-    name: String,
-    server: &Shared,
-    way: Way,
-) -> ContenderId {
-    let server = Rc::clone(server);
-    rounds.contender(name, METRICS, move || stream(&mut *server.borrow_mut(), way, settings))
 }
 
 /// One stream: its goodput in Gbit/s, and the CPU seconds that the server's side spent on a gigabyte.

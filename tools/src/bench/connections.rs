@@ -1,16 +1,14 @@
 //! `bench connections`: how many connections a second can be opened and closed, from one client and from many.
 
 use super::Settings;
-use super::bulk::{Shared, shared};
 use super::client;
 use super::ours::{Drive, OurServer};
-use super::rounds::{ContenderId, Rounds};
-use super::server::{KernelServer, Role, Server, measure};
+use super::rounds::Rounds;
+use super::server::{KernelServer, Role, Server, Shared, contender, measure, shared};
 use super::smoltcp_server::SmoltcpServer;
 use super::stage;
 use super::table::{Better, Metric};
 use std::io;
-use std::rc::Rc;
 use tapstack::device::TapOptions;
 
 /// What opening connections is measured by.
@@ -31,7 +29,7 @@ pub(super) fn add(rounds: &mut Rounds<'_>, settings: Settings) -> io::Result<()>
     {
         let mut rate = |name: &str, server: &Shared, spin| {
             let name = format!("connections {clients} {name}{}", if spin { ", busy" } else { "" });
-            contender(rounds, settings, name, server, clients, spin)
+            contender(rounds, name, METRICS, server, move |server| open(server, clients, spin, settings))
         };
         let (ours, busy) = (rate("tapstack", &ours, false), rate("tapstack", &busy, true));
         let (kernel, kernel_busy) = (rate("kernel", &kernel, false), rate("kernel", &kernel, true));
@@ -41,18 +39,6 @@ pub(super) fn add(rounds: &mut Rounds<'_>, settings: Settings) -> io::Result<()>
         rounds.compare(spinning, ("tapstack", busy), ("kernel", kernel_busy));
     }
     Ok(())
-}
-
-fn contender(
-    rounds: &mut Rounds<'_>,
-    settings: Settings,
-    name: String,
-    server: &Shared,
-    clients: usize,
-    spin: bool,
-) -> ContenderId {
-    let server = Rc::clone(server);
-    rounds.contender(name, METRICS, move || open(&mut *server.borrow_mut(), clients, spin, settings))
 }
 
 /// Connections that were opened in a second, and the share of those that were refused.

@@ -1,16 +1,14 @@
 //! `bench latency`: round trips of small messages, with both sides asleep in between, or polling.
 
 use super::Settings;
-use super::bulk::{Shared, shared};
 use super::client;
 use super::ours::{Drive, OurServer};
-use super::rounds::{ContenderId, Rounds};
-use super::server::{KernelServer, Role, Server, measure};
+use super::rounds::Rounds;
+use super::server::{KernelServer, Role, Server, Shared, contender, measure, shared};
 use super::smoltcp_server::SmoltcpServer;
 use super::stage;
 use super::table::{Better, Metric};
 use std::io;
-use std::rc::Rc;
 use tapstack::device::TapOptions;
 
 /// What round trips are measured by.
@@ -33,7 +31,7 @@ pub(super) fn add(rounds: &mut Rounds<'_>, settings: Settings) -> io::Result<()>
     ] {
         let mut trips = |name: &str, server: &Shared, spin| {
             let name = format!("latency {len} {name}{}", if spin { ", busy" } else { "" });
-            contender(rounds, settings, name, server, len, spin)
+            contender(rounds, name, METRICS, server, move |server| round_trips(server, len, spin, settings))
         };
         let (ours, threaded, busy) = (
             trips("tapstack", &ours, false),
@@ -50,18 +48,6 @@ pub(super) fn add(rounds: &mut Rounds<'_>, settings: Settings) -> io::Result<()>
         rounds.compare(spinning, ("tapstack", busy), ("smoltcp-offload", smoltcp_busy));
     }
     Ok(())
-}
-
-fn contender(
-    rounds: &mut Rounds<'_>,
-    settings: Settings,
-    name: String,
-    server: &Shared,
-    len: usize,
-    spin: bool,
-) -> ContenderId {
-    let server = Rc::clone(server);
-    rounds.contender(name, METRICS, move || round_trips(&mut *server.borrow_mut(), len, spin, settings))
 }
 
 /// Round trips: the median and the 99th percentile, in microseconds.

@@ -3,11 +3,15 @@
 use super::client::{
     DATAGRAM_LEN, READ_CHUNK, WRITE_CHUNK, read_whole, use_our_congestion_control, write_whole,
 };
+use super::rounds::{ContenderId, Rounds};
 use super::stage::{KernelPair, PORT};
+use super::table::Metric;
 use super::{cpu, rpc};
 use crate::testbed::NetNs;
+use std::cell::RefCell;
 use std::io::{self, Read as _, Write as _};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -52,6 +56,25 @@ pub(super) trait Server {
 
     /// Serves on [`PORT`] until `client`, which is to be run on another thread, has returned.
     fn serve(&mut self, role: Role, client: &mut (dyn FnMut(SocketAddr) + Send)) -> io::Result<()>;
+}
+
+/// A server that several contenders use, one after the other.
+pub(super) type Shared = Rc<RefCell<dyn Server>>;
+
+pub(super) fn shared(server: impl Server + 'static) -> Shared {
+    Rc::new(RefCell::new(server))
+}
+
+/// Adds a server to be measured in one way.
+pub(super) fn contender<'a>(
+    rounds: &mut Rounds<'a>,
+    name: String,
+    metrics: &'static [Metric],
+    server: &Shared,
+    measure: impl Fn(&mut dyn Server) -> io::Result<Vec<f64>> + 'a,
+) -> ContenderId {
+    let server = Rc::clone(server);
+    rounds.contender(name, metrics, move || measure(&mut *server.borrow_mut()))
 }
 
 /// What a client brought back, and CPU seconds of the server's side.

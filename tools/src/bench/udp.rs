@@ -1,16 +1,15 @@
 //! `bench udp`: datagrams a second, out of the server and into it; those that arrive count.
 
 use super::Settings;
-use super::bulk::{Shared, Way, shared};
+use super::bulk::Way;
 use super::client::{self, DATAGRAM_LEN};
 use super::ours::{Drive, OurServer};
-use super::rounds::{ContenderId, Rounds};
-use super::server::{KernelServer, Role, Served, Server, measure};
+use super::rounds::Rounds;
+use super::server::{KernelServer, Role, Served, Server, Shared, contender, measure, shared};
 use super::smoltcp_server::SmoltcpServer;
 use super::stage;
 use super::table::{Better, Metric};
 use std::io;
-use std::rc::Rc;
 use tapstack::device::TapOptions;
 
 /// What datagrams are measured by.
@@ -37,7 +36,8 @@ pub(super) fn add(rounds: &mut Rounds<'_>, settings: Settings) -> io::Result<()>
         };
         for (key, way) in keys.into_iter().zip([Way::Send, Way::Receive]) {
             let mut rate = |name: &str, server: &Shared| {
-                contender(rounds, settings, format!("{key} {name}"), server, way)
+                let name = format!("{key} {name}");
+                contender(rounds, name, METRICS, server, move |server| datagrams(server, way, settings))
             };
             let (ours, kernel, smoltcp) =
                 (rate("tapstack", &ours), rate("kernel", &kernel), rate(name, &smoltcp));
@@ -46,17 +46,6 @@ pub(super) fn add(rounds: &mut Rounds<'_>, settings: Settings) -> io::Result<()>
         }
     }
     Ok(())
-}
-
-fn contender(
-    rounds: &mut Rounds<'_>,
-    settings: Settings,
-    name: String,
-    server: &Shared,
-    way: Way,
-) -> ContenderId {
-    let server = Rc::clone(server);
-    rounds.contender(name, METRICS, move || datagrams(&mut *server.borrow_mut(), way, settings))
 }
 
 /// Datagrams a second, and the CPU seconds that the server's side spent on a gigabyte of those that arrived.

@@ -19,7 +19,7 @@ pub struct PingArgs {
     pub which: Which,
 
     /// Whom to ping.
-    #[arg(value_name = "ADDRESS")]
+    #[arg(value_name = "ADDRESS", value_parser = address)]
     pub to: IpAddr,
 
     /// Stop after N pings [default: after Ctrl-C].
@@ -75,7 +75,7 @@ pub struct TracerouteArgs {
     pub which: Which,
 
     /// Whose way to find.
-    #[arg(value_name = "ADDRESS")]
+    #[arg(value_name = "ADDRESS", value_parser = address)]
     pub to: IpAddr,
 
     /// Hops at most.
@@ -104,7 +104,7 @@ pub struct ArpArgs {
     pub which: Which,
 
     /// Forget this neighbour.
-    #[arg(short, long, value_name = "ADDRESS")]
+    #[arg(short, long, value_name = "ADDRESS", value_parser = address)]
     pub delete: Option<IpAddr>,
 
     /// Forget all neighbours.
@@ -172,11 +172,20 @@ pub struct SsArgs {
     pub summary: bool,
 }
 
+/// Reads an address that the stack can talk to.
+pub(crate) fn address(text: &str) -> Result<IpAddr, String> {
+    match text.parse() {
+        Ok(IpAddr::V4(address)) => Ok(IpAddr::V4(address)),
+        Ok(IpAddr::V6(_)) => Err("IPv6 is not supported yet, only IPv4".to_owned()),
+        Err(_) => Err("it is no IPv4 address, and names are not looked up here".to_owned()),
+    }
+}
+
 /// Reads a time in seconds, which may have a fraction.
 pub(crate) fn seconds(text: &str) -> Result<std::time::Duration, String> {
     match text.parse::<f64>() {
-        Ok(seconds) if (0.01..=100.0).contains(&seconds) => Ok(std::time::Duration::from_secs_f64(seconds)),
-        _ => Err("a time is a number of seconds from 0.01 to 100".to_owned()),
+        Ok(seconds) if (0.001..=100.0).contains(&seconds) => Ok(std::time::Duration::from_secs_f64(seconds)),
+        _ => Err("a time is a number of seconds from 0.001 to 100".to_owned()),
     }
 }
 

@@ -1,7 +1,7 @@
 //! The machine's side of a netcat session: a connection or datagrams of the machine, joined to a client's socket.
 
 use super::block_on::block_on;
-use super::perform::wait;
+use super::perform::{in_words, wait};
 use super::protocol::{FRAME_BYTES_MAX, Frame, Reply, Request};
 use super::server::send;
 use rustix::event::{PollFd, PollFlags, poll};
@@ -26,7 +26,7 @@ pub(super) fn serve(client: &UnixStream, host: &Host, request: &Request) -> io::
     let line = match open(client, host, request) {
         Ok(Some(line)) => line,
         Ok(None) => return Ok(()),
-        Err(error) => return send(client, &Reply::Failed { why: error.to_string() }),
+        Err(error) => return send(client, &Reply::Failed { why: in_words(&error) }),
     };
     client.set_write_timeout(None)?;
     let gone = AtomicBool::new(false);

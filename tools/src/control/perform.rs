@@ -45,7 +45,7 @@ pub(super) fn perform(served: &Served, request: Request) -> Reply {
         Request::RouteDelete { route } => host.with_stack(|_, stack| delete_route(stack, &route)),
         Request::Ping { to, bytes, timeout_ms } => ping(host, to, bytes, wait(timeout_ms)),
         Request::Probe { to, port, ttl, timeout_ms } => {
-            probe(host, SocketAddr::new(to, port), ttl, wait(timeout_ms)).map_err(|error| error.to_string())
+            probe(host, SocketAddr::new(to, port), ttl, wait(timeout_ms)).map_err(|error| in_words(&error))
         }
         Request::RpcList { to, timeout_ms } => rpc::list(host, to, wait(timeout_ms)),
         Request::RpcCall { call, timeout_ms } => rpc::call(host, &call, wait(timeout_ms)),
@@ -133,7 +133,15 @@ fn ping(host: &Host, to: IpAddr, bytes: u16, timeout: Duration) -> Result<Reply,
             Ok(Reply::Pong { micros: None, error: None })
         }
         Err(error) if is_answer(&error) => Ok(Reply::Pong { micros: None, error: Some(error.to_string()) }),
-        Err(error) => Err(error.to_string()),
+        Err(error) => Err(in_words(&error)),
+    }
+}
+
+/// An error of the machine's, and what to do about it where that is known.
+pub(super) fn in_words(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::NetworkUnreachable => format!("{error}: `tapstack route` shows and adds routes"),
+        _ => error.to_string(),
     }
 }
 

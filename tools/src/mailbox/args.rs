@@ -1,7 +1,10 @@
 //! What `mailbox` can be told.
 
 #[cfg(target_os = "linux")]
-use crate::{control::args::Which, up::args::UpArgs};
+use crate::{
+    control::args::{Which, seconds},
+    up::args::UpArgs,
+};
 use clap::{Args, Subcommand, ValueEnum};
 use std::path::PathBuf;
 #[cfg(target_os = "linux")]
@@ -235,15 +238,6 @@ pub struct SemanticsArgs {
     /// Write the frames of the last trial to FILE.
     #[arg(long, value_name = "FILE")]
     pub capture: Option<PathBuf>,
-}
-
-/// Reads a time in seconds, which may have a fraction.
-#[cfg(target_os = "linux")]
-fn seconds(text: &str) -> Result<Duration, String> {
-    match text.parse::<f64>() {
-        Ok(seconds) if (0.001..=100.0).contains(&seconds) => Ok(Duration::from_secs_f64(seconds)),
-        _ => Err("a time is a number of seconds from 0.001 to 100".to_owned()),
-    }
 }
 
 /// Reads a host: an address, with a port if it isn't the usual one.

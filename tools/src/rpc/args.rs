@@ -1,7 +1,7 @@
 //! What `rpc` can be told.
 
 #[cfg(target_os = "linux")]
-use crate::control::args::{Which, seconds};
+use crate::control::args::{Which, address, seconds};
 use clap::{Args, Subcommand};
 #[cfg(target_os = "linux")]
 use std::net::IpAddr;
@@ -52,7 +52,7 @@ pub struct InfoArgs {
     pub which: Which,
 
     /// Whose programs to list.
-    #[arg(value_name = "ADDRESS")]
+    #[arg(value_name = "ADDRESS", value_parser = address)]
     pub to: IpAddr,
 
     /// Seconds to wait.
@@ -69,7 +69,7 @@ pub struct ProgramArgs {
     pub which: Which,
 
     /// Whom to call.
-    #[arg(value_name = "ADDRESS")]
+    #[arg(value_name = "ADDRESS", value_parser = address)]
     pub to: IpAddr,
 
     /// The program's number, decimal or with 0x.

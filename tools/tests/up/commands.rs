@@ -49,7 +49,10 @@ pub(crate) fn reach(folder: &Path) -> Outcome {
     says(&said, &["seq=3", "3 sent, 3 received, 0 % lost", "mean"])?;
     let nobody = command(folder, &["ping", "-c", "1", "-W", "0.3", "10.0.0.99"]).output()?;
     ensure(nobody.status.code() == Some(1), || format!("{nobody:?}"))?;
-    refuses(folder, &["ping", "-c", "1", "192.0.2.1"], 1, "no route")?;
+    refuses(folder, &["ping", "-c", "1", "192.0.2.1"], 1, "no route to the destination")?;
+    for lost in [&["ping", "192.0.2.1"][..], &["traceroute", "192.0.2.1"], &["nc", "192.0.2.1", "7"]] {
+        refuses(folder, lost, 1, "`tapstack route` shows and adds routes")?;
+    }
     let said = tapstack(folder, &["traceroute", "--queries", "2", "10.0.0.1"])?;
     let hop = said.lines().find(|line| line.trim_start().starts_with("1 ")).unwrap_or_default();
     ensure(hop.contains("10.0.0.1") && hop.matches(" ms").count() == 2, || said.clone())

@@ -1,10 +1,9 @@
 //! `bench rpc`: null calls of libtirpc's client, answered by this stack's server and by libtirpc's own.
 
 use super::Settings;
-use super::bulk::{Shared, shared};
 use super::ours::{Drive, OurServer};
-use super::rounds::{ContenderId, Rounds};
-use super::server::{KernelServer, Role, at, measure};
+use super::rounds::Rounds;
+use super::server::{KernelServer, Role, Server, Shared, at, contender, measure, shared};
 use super::stage::{self, PORT, SERVER};
 use super::table::{Better, Metric};
 use crate::ui;
@@ -13,7 +12,6 @@ use std::io::{self, BufRead as _, BufReader};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::rc::Rc;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tapstack::device::TapOptions;
@@ -38,27 +36,22 @@ pub(super) fn add(rounds: &mut Rounds<'_>, settings: Settings) -> io::Result<()>
     let ours = shared(OurServer::new(tap, Drive::Loop)?);
     let kernel = shared(KernelServer::new(stage::veth(true)?));
     for (key, transport) in [("rpc.null.udp", Transport::Udp), ("rpc.null.tcp", Transport::Tcp)] {
-        let mut calls = |name: &str, server: &Shared| contender(rounds, settings, name, server, transport);
-        let (ours, kernel) = (calls("tapstack", &ours), calls("libtirpc", &kernel));
+        let mut add = |name: &str, server: &Shared| {
+            let name = format!("rpc null {transport} {name}");
+            contender(rounds, name, METRICS, server, move |server| calls(server, transport, settings))
+        };
+        let (ours, kernel) = (add("tapstack", &ours), add("libtirpc", &kernel));
         rounds.compare(key, ("tapstack", ours), ("libtirpc", kernel));
     }
     Ok(())
 }
 
-fn contender(
-    rounds: &mut Rounds<'_>,
-    settings: Settings,
-    name: &str,
-    server: &Shared,
-    transport: Transport,
-) -> ContenderId {
-    let server = Rc::clone(server);
-    rounds.contender(format!("rpc null {transport} {name}"), METRICS, move || {
-        let called = measure(&mut *server.borrow_mut(), Role::Rpc, |address| {
-            null_calls(address, transport, settings.duration).map(|figures| (figures, 0.0))
-        });
-        called.map(|served| served.result)
-    })
+/// Calls for a while: the median and the 99th percentile, in microseconds.
+fn calls(server: &mut dyn Server, transport: Transport, settings: Settings) -> io::Result<Vec<f64>> {
+    let called = measure(server, Role::Rpc, |address| {
+        null_calls(address, transport, settings.duration).map(|figures| (figures, 0.0))
+    });
+    called.map(|served| served.result)
 }
 
 /// Runs the client in C, in the calling thread's namespace.

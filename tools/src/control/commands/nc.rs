@@ -1,13 +1,13 @@
 //! `tapstack nc`: standard input and output joined to a connection of the machine.
 
-use super::super::args::NcArgs;
+use super::super::args::{NcArgs, address as parse_address};
 use super::super::client::Machine;
 use super::super::protocol::{FRAME_BYTES_MAX, Frame, Reply, Request};
 use super::unexpected;
 use crate::Failure;
 use crate::ui::{self, Ui};
 use std::io::{self, IsTerminal as _, Read as _, Write as _};
-use std::net::{IpAddr, Shutdown, SocketAddr};
+use std::net::{Shutdown, SocketAddr};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -19,10 +19,8 @@ pub(super) fn run(ui: &Ui, args: &NcArgs) -> Result<(), Failure> {
         (true, [port]) => Request::Listen { port: parse_port(port)?, udp: args.udp },
         (true, _) => return Err(misused("with --listen, just PORT is wanted")),
         (false, [address, port]) => {
-            let address: IpAddr = address
-                .parse()
-                .map_err(|_| misused(&format!("{address:?} is no address: names are not looked up here")))?;
-            let to = SocketAddr::new(address, parse_port(port)?);
+            let ip = parse_address(address).map_err(|why| misused(&format!("{address:?}: {why}")))?;
+            let to = SocketAddr::new(ip, parse_port(port)?);
             Request::Connect { to, udp: args.udp, timeout_ms }
         }
         (false, _) => return Err(misused("ADDRESS and PORT are wanted")),

@@ -56,9 +56,10 @@ function show(status) {
   fill("sockets", status.sockets.map((s) => [text(s.kind), { state: s.state }, text(s.local), text(s.peer),
     s.receive_queue, s.send_queue]));
   fill("routes", status.routes.map((r) => [text(r.to), text(r.via ?? "on the link"), text(r.dev), text(r.origin), r.metric]));
-  fill("neighbours", status.neighbours.map((n) => [text(n.address), text(n.mac), text(n.state), text(n.dev)]));
+  const orNone = (rows) => (rows.length ? rows : [[text("none")]]);
+  fill("neighbours", orNone(status.neighbours.map((n) => [text(n.address), text(n.mac), text(n.state), text(n.dev)])));
   fill("counters", status.counters.map((c) => [text(c.what), c.count]));
-  fill("drops", status.drops.map((c) => [text(c.what), c.count]));
+  fill("drops", orNone(status.drops.map((c) => [text(c.what), c.count])));
   const counter = (what) => status.counters.find((c) => c.what === what)?.count ?? 0;
   $("established").textContent = group(status.sockets.filter((s) => s.kind === "tcp" && s.state === "ESTABLISHED").length);
   $("sockets-note").textContent = status.sockets_left_out ? `${status.sockets_left_out} more sockets not shown` : "established";

@@ -45,11 +45,16 @@ pub(super) fn html(status: &Status, files: bool) -> String {
         ("{sockets}", sockets.collect()),
         ("{interfaces}", interfaces.collect()),
         ("{routes}", routes.collect()),
-        ("{neighbours}", neighbours.collect()),
+        ("{neighbours}", or_none(neighbours.collect())),
         ("{counters}", status.counters.iter().map(count).collect()),
-        ("{drops}", status.drops.iter().map(count).collect()),
+        ("{drops}", or_none(status.drops.iter().map(count).collect())),
     ];
     values.iter().fold(PAGE.to_owned(), |page, (place, value)| page.replacen(place, value, 1))
+}
+
+/// Rows, or one that says that there are none.
+fn or_none(rows: String) -> String {
+    if rows.is_empty() { cells(&["none"], &[]) } else { rows }
 }
 
 /// Text as HTML shows it.
@@ -87,6 +92,29 @@ mod tests {
         assert_eq!(grouped(1_234_567).replace('\u{202f}', " "), "1 234 567");
         assert_eq!((grouped(0), grouped(999)), ("0".to_owned(), "999".to_owned()));
         assert_eq!(escape("<a href=\"x\">&"), "&lt;a href=&quot;x&quot;&gt;&amp;");
+    }
+
+    #[test]
+    fn what_has_no_rows_says_so() {
+        let row = |what: &str| crate::control::Count { what: what.to_owned(), count: 1 };
+        let mut status = Status {
+            name: "m".into(),
+            version: "1".into(),
+            pid: 1,
+            uptime_ms: 0,
+            interfaces: Vec::new(),
+            counters: Vec::new(),
+            drops: Vec::new(),
+            sockets: Vec::new(),
+            sockets_left_out: 0,
+            routes: Vec::new(),
+            neighbours: Vec::new(),
+        };
+        let page = html(&status, false);
+        assert_eq!(page.matches("<tr><td>none\n").count(), 2, "neighbours and drops: {page}");
+        status.drops.push(row("no route"));
+        let page = html(&status, false);
+        assert!(page.contains("<tbody id=drops><tr><td>no route<td class=n>1\n"), "{page}");
     }
 
     #[test]
