@@ -370,8 +370,9 @@ mod tests {
         for text in all.into_iter().chain(live) {
             assert!(text.lines().all(|line| line.len() < 80), "the help is wider than a terminal: {text}");
             for example in text.lines().filter_map(|line| line.strip_prefix("  tapstack ")) {
-                let command =
-                    example.split("  ").next().and_then(|c| c.split(" && ").next()).unwrap_or_default();
+                // What follows belongs to the reader, or to the shell.
+                let ends = ["  ", " && ", " < "].into_iter().filter_map(|end| example.find(end)).min();
+                let command = &example[..ends.unwrap_or(example.len())];
                 let arguments =
                     std::iter::once("tapstack").chain(command.split_whitespace()).map(OsString::from);
                 assert!(parse(arguments).is_ok(), "the help shows `tapstack {command}`");

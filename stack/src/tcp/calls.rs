@@ -5,7 +5,6 @@ use super::demux::{Slot, Tuple};
 use super::listener::Listener;
 use super::ports::PortName;
 use super::seq::SeqNum;
-use super::settings::Settings;
 use super::socket::Role;
 use super::{ConnectionId, Tcp, TcpSocket};
 use crate::frame::AckWhy;
@@ -16,15 +15,11 @@ use crate::socket::{
 use crate::stack::Context;
 use crate::time::Duration;
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 
 impl Tcp {
     pub(crate) fn socket(&self) -> TcpSocket {
-        TcpSocket {
-            settings: Settings::new(&self.config, self.ttl),
-            bound: None,
-            role: Role::Fresh,
-            error: None,
-        }
+        TcpSocket { settings: Arc::clone(&self.defaults), bound: None, role: Role::Fresh, error: None }
     }
 
     pub(crate) fn bind(
@@ -100,7 +95,7 @@ impl Tcp {
             return Err(Errno::ECONNABORTED);
         };
         let socket = TcpSocket {
-            settings: conn.settings,
+            settings: Arc::clone(&conn.settings),
             bound: Some(conn.tuple.local),
             role: Role::Connection(accepted),
             error: None,
@@ -150,7 +145,7 @@ impl Tcp {
             return Err(Errno::ENETUNREACH);
         }
         let bound = socket.bound;
-        let settings = socket.settings;
+        let settings = Arc::clone(&socket.settings);
         let source = bound.map(|(address, _)| address).filter(|address| !address.is_unspecified());
         let route = match ip.route(remote, source, settings.interface, false) {
             // Only one host can be connected to (RFC 9293 section 3.9.2.3).

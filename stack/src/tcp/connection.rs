@@ -15,6 +15,7 @@ use super::urgent::Urgent;
 use crate::ip::Route;
 use crate::socket::{Errno, SocketId, TcpState};
 use crate::time::{Duration, Instant};
+use std::sync::Arc;
 
 /// Who a connection belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,7 +36,8 @@ pub(crate) struct Connection {
     pub(crate) port: PortName,
     pub(crate) state: TcpState,
     pub(crate) owner: Owner,
-    pub(crate) settings: Settings,
+    /// Its socket has the same.
+    pub(crate) settings: Arc<Settings>,
     pub(crate) route: Route,
     /// The path's MTU, in bytes of IP packet: the route's, or less (RFC 1191).
     pub(crate) path_mtu: u16,

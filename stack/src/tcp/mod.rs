@@ -79,6 +79,7 @@ pub(crate) use timers::{Armed, TimerQueue};
 
 use crate::stack::{Config, Context};
 use crate::time::Instant;
+use std::sync::Arc;
 
 /// What a pull brought.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,6 +94,8 @@ pub(crate) enum Pulled {
 pub(crate) struct Tcp {
     config: TcpConfig,
     ttl: u8,
+    /// What a fresh socket has.
+    defaults: Arc<settings::Settings>,
     connections: slab::Connections,
     demux: demux::Demux,
     listeners: listener::Listeners,
@@ -129,6 +132,7 @@ impl Tcp {
         Tcp {
             config: config.tcp.clone(),
             ttl: config.ttl,
+            defaults: Arc::new(settings::Settings::new(&config.tcp, config.ttl)),
             connections: slab::Connections::default(),
             demux: demux::Demux::new(cx),
             listeners: listener::Listeners::new(cx),

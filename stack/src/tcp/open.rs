@@ -23,6 +23,7 @@ use crate::socket::TcpState;
 use crate::stack::Context;
 use crate::time::{Duration, Instant};
 use crate::wire::tcp_options::WINDOW_SCALE_MAX;
+use std::sync::Arc;
 
 /// The time-out of a SYN that was never answered (RFC 6298 section 2.1).
 pub(crate) const RTO_INITIAL: Duration = Duration::from_secs(1);
@@ -37,7 +38,7 @@ impl Connection {
         config: &TcpConfig,
         tuple: Tuple,
         route: Route,
-        settings: Settings,
+        settings: Arc<Settings>,
         owner: Owner,
     ) -> Connection {
         let iss = isn::initial_sequence(cx, &tuple);

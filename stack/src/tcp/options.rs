@@ -10,6 +10,7 @@ use crate::ip::Ip;
 use crate::socket::{Errno, OptionName, SocketId, SocketOption, Sockets, TcpInfo, TcpState};
 use crate::stack::Context;
 use crate::time::Duration;
+use std::sync::Arc;
 
 /// The smallest and largest that a buffer can be set to, in bytes (Linux's `SOCK_MIN_RCVBUF`, and the window's reach).
 const BUFFER_MIN: usize = 2_304;
@@ -27,10 +28,10 @@ impl Tcp {
         let socket = sockets.tcp_mut(id)?;
         let conn = socket.connection().and_then(|conn| self.connections.take(conn));
         let Some(mut conn) = conn else {
-            return set(&mut socket.settings, option);
+            return set(Arc::make_mut(&mut socket.settings), option);
         };
-        let result = set(&mut conn.settings, option.clone());
-        socket.settings = conn.settings;
+        let result = set(Arc::make_mut(&mut conn.settings), option.clone());
+        socket.settings = Arc::clone(&conn.settings);
         if result.is_ok() {
             conn.option_changed(cx, &self.config, &option);
         }

@@ -6,7 +6,10 @@ use crate::stack::InterfaceId;
 use crate::time::Duration;
 
 /// What the application has set, with the stack's defaults.
-#[derive(Clone, Copy, Debug)]
+///
+/// Sockets and connections share one for as long as nobody sets anything: most never do, and it would be a fifth of what
+/// an idle connection takes.
+#[derive(Clone, Debug)]
 pub(crate) struct Settings {
     pub(crate) reuse_address: bool,
     pub(crate) reuse_port: bool,

@@ -5,10 +5,11 @@ use super::listener::Listener;
 use super::settings::Settings;
 use crate::socket::Errno;
 use core::net::IpAddr;
+use std::sync::Arc;
 
 /// A TCP socket.
 pub(crate) struct TcpSocket {
-    pub(crate) settings: Settings,
+    pub(crate) settings: Arc<Settings>,
     /// Where it was bound, by the application or by connecting.
     pub(crate) bound: Option<(IpAddr, u16)>,
     pub(crate) role: Role,

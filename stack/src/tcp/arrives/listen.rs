@@ -15,6 +15,7 @@ use crate::tcp::settings::Settings;
 use crate::tcp::{Tcp, isn};
 use crate::wire::tcp::Flags;
 use crate::wire::tcp_options::{TcpOptions, Timestamps};
+use std::sync::Arc;
 
 impl Tcp {
     pub(crate) fn listen_arrives(
@@ -39,7 +40,7 @@ impl Tcp {
             return cx.drop(DropReason::TcpBadFlags).into();
         }
         let Ok(socket) = sockets.tcp_mut(listener) else { return closed::arrives(cx, &segment) };
-        let settings = socket.settings;
+        let settings = Arc::clone(&socket.settings);
         let Some(queues) = socket.listener() else { return closed::arrives(cx, &segment) };
         if queues.is_full() {
             return cx.drop(DropReason::TcpBacklogFull).into();
@@ -73,7 +74,7 @@ impl Tcp {
         cx: &Context,
         tuple: Tuple,
         route: crate::ip::Route,
-        settings: Settings,
+        settings: Arc<Settings>,
         listener: SocketId,
         segment: &Segment,
     ) -> Connection {
@@ -81,7 +82,7 @@ impl Tcp {
         conn.state = TcpState::SynReceived;
         conn.handshake.passive = true;
         conn.flags.pending = true;
-        conn.handshake.defer_until = settings.defer_accept.map(|wait| cx.now + wait);
+        conn.handshake.defer_until = conn.settings.defer_accept.map(|wait| cx.now + wait);
         conn.path_mtu = self.path_mtus.get(cx.now, tuple.remote.0).unwrap_or(route.mtu).min(route.mtu);
         conn.negotiate(cx, &self.config, segment);
         conn
@@ -94,13 +95,13 @@ impl Tcp {
         ip: &mut Ip,
         tuple: Tuple,
         segment: &Segment,
-        settings: &Settings,
+        settings: &Arc<Settings>,
     ) -> Verdict {
         let Ok(route) = ip.route(tuple.remote.0, Some(tuple.local.0), None, false) else {
             return cx.drop(DropReason::NoRoute).into();
         };
         // A connection that is never kept tells what would be offered.
-        let mut offer = Connection::new(cx, &self.config, tuple, route, *settings, Owner::Orphan);
+        let mut offer = Connection::new(cx, &self.config, tuple, route, Arc::clone(settings), Owner::Orphan);
         offer.state = TcpState::SynReceived;
         offer.negotiate(cx, &self.config, segment);
         let options = &segment.options;
@@ -156,7 +157,7 @@ impl Tcp {
             return closed::reset(&segment, "acknowledges what was never sent");
         };
         let Ok(socket) = sockets.tcp_mut(listener) else { return closed::arrives(cx, &segment) };
-        let settings = socket.settings;
+        let settings = Arc::clone(&socket.settings);
         let Some(queues) = socket.listener() else { return closed::arrives(cx, &segment) };
         if queues.is_full() {
             return cx.drop(DropReason::TcpBacklogFull).into();
