@@ -26,7 +26,13 @@ pub(crate) fn folder() -> PathBuf {
 
 /// Opens the folder: makes it where it isn't there, and refuses one that isn't this user's alone.
 fn open_folder(folder: &Path) -> Result<(), String> {
-    let failed = |error: io::Error| format!("can't use {}: {}", folder.display(), ui::reason(&error));
+    let failed = |error: io::Error| {
+        let hint = match error.kind() {
+            io::ErrorKind::PermissionDenied => ": set XDG_RUNTIME_DIR to a folder that you may write to",
+            _ => "",
+        };
+        format!("can't use {}: {}{hint}", folder.display(), ui::reason(&error))
+    };
     match DirBuilder::new().mode(0o700).create(folder) {
         Ok(()) => {}
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
