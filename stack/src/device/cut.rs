@@ -14,7 +14,7 @@ use std::collections::VecDeque;
 /// The size of a chunk, in bytes: the segments of one super-frame with their headers.
 const CHUNK_BYTES: usize = 72 * 1024;
 /// A line of the cache, in bytes.
-const LINE_BYTES: usize = 64;
+pub(super) const LINE_BYTES: usize = 64;
 /// Chunks that are kept for use again at most, of each kind.
 const CHUNKS_MAX: usize = 16;
 
@@ -44,7 +44,7 @@ impl Cutter {
         while rest.left > 0 {
             let mut chunk = self.chunk();
             // Each payload begins a line of the cache, which makes it faster to copy and to sum.
-            let first = chunk.as_ptr().align_offset(LINE_BYTES) + headers.len().next_multiple_of(LINE_BYTES);
+            let first = payload_at(&chunk, headers.len());
             let stride = (headers.len() + headers.size()).next_multiple_of(LINE_BYTES);
             let (mut at, mut end) = (first - headers.len(), 0);
             while rest.left > 0 {
@@ -106,6 +106,11 @@ impl Cutter {
         .unwrap_or_else(|| BytesMut::with_capacity(room));
         self.used_up.truncate(CHUNKS_MAX);
     }
+}
+
+/// Where in `room` the first line of the cache begins that leaves so many bytes before it.
+pub(super) fn payload_at(room: &[u8], headers_len: usize) -> usize {
+    room.as_ptr().align_offset(LINE_BYTES) + headers_len.next_multiple_of(LINE_BYTES)
 }
 
 /// What is left of a super-frame's payload.

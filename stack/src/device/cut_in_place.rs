@@ -1,27 +1,24 @@
 //! A super-frame's segments one after the other in the same few bytes: for a device that writes each and forgets it.
 
-use super::cut::Payload;
+use super::cut::{LINE_BYTES, Payload, payload_at};
 use crate::frame::TxFrame;
 use crate::ip::SegmentHeaders;
 
-/// A line of the cache, in bytes.
-const LINE_BYTES: usize = 64;
-
 /// What of a super-frame is still to be cut.
-pub(super) struct Segments<'a> {
+pub(super) struct SegmentWriter<'a> {
     headers: SegmentHeaders,
     payload: Payload<'a>,
     number: u16,
 }
 
-impl<'a> Segments<'a> {
+impl<'a> SegmentWriter<'a> {
     /// The segments from the `number`th on, counted from 0. None if the headers aren't those of a super-frame;
     /// `network_at` bytes of the link's come first.
-    pub(super) fn of(frame: &'a TxFrame, network_at: usize, number: u16) -> Option<Segments<'a>> {
+    pub(super) fn of(frame: &'a TxFrame, network_at: usize, number: u16) -> Option<SegmentWriter<'a>> {
         let headers = SegmentHeaders::of(frame, network_at)?;
         let mut payload = Payload::of(frame);
         payload.skip(usize::from(number) * headers.size());
-        Some(Segments { headers, payload, number })
+        Some(SegmentWriter { headers, payload, number })
     }
 
     /// The number of the segment that comes next.
@@ -41,8 +38,7 @@ impl<'a> Segments<'a> {
         if room.len() < needed {
             room.resize(needed, 0);
         }
-        let at =
-            room.as_ptr().align_offset(LINE_BYTES) + headers_len.next_multiple_of(LINE_BYTES) - headers_len;
+        let at = payload_at(room, headers_len) - headers_len;
         let segment = room.get_mut(at..at + headers_len + len)?;
         let (header, payload) = segment.split_at_mut(headers_len);
         let sum = self.payload.copy(payload);
@@ -66,7 +62,7 @@ mod tests {
         ) {
             let frame = super_frame(&slices, size);
             let expected: Vec<Vec<u8>> = crate::ip::segments(&frame, 0).unwrap().map(|piece| piece.to_vec()).collect();
-            let mut segments = Segments::of(&frame, 0, start).unwrap();
+            let mut segments = SegmentWriter::of(&frame, 0, start).unwrap();
             let mut room = Vec::new();
             for (number, expected) in expected.iter().enumerate().skip(start.into()) {
                 prop_assert_eq!(usize::from(segments.number()), number);

@@ -1,7 +1,7 @@
 //! The TAP device: all of its system calls, and the two halves that read and write frames.
 #![allow(unsafe_code)]
 
-use super::cut_in_place::Segments;
+use super::cut_in_place::SegmentWriter;
 use super::tap_pool::Pool;
 use super::vnet::{self, VNET_LEN};
 use super::{Device, Receive, Transmit};
@@ -380,7 +380,7 @@ impl TapTransmit {
     /// Plain mode: writes what the wire carries for a super-frame. One that was refused half-way goes on there.
     fn transmit_cut(&mut self, frame: &TxFrame) -> io::Result<()> {
         let start = self.refused.take().filter(|(id, _)| *id == frame.id).map_or(0, |(_, number)| number);
-        let Some(mut segments) = Segments::of(frame, ethernet::HEADER_BYTES, start) else {
+        let Some(mut segments) = SegmentWriter::of(frame, ethernet::HEADER_BYTES, start) else {
             return Err(io::Error::new(io::ErrorKind::InvalidData, "a super-frame that can't be cut"));
         };
         let mut room = core::mem::take(&mut self.segment);

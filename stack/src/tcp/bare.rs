@@ -44,10 +44,7 @@ impl Bare {
     /// The reset that ends a connection of ours: a segment of the connection, with its window and timestamps (RFC 7323
     /// section 3.2 asks for them on resets of a connection that uses them).
     pub(crate) fn abort(cx: &Context, conn: &Connection, why: &'static str) -> Bare {
-        let timestamps = conn
-            .timestamps
-            .enabled
-            .then(|| Timestamps { value: conn.timestamp(cx.now), echo: conn.timestamps.recent });
+        let timestamps = conn.timestamps_option(cx.now);
         let reset = Reset { seq: conn.snd_nxt(), ack: Some(conn.rcv.next), why };
         Bare {
             window: (conn.rcv.window() >> conn.rcv.scale).min(u32::from(u16::MAX)) as u16,

@@ -15,6 +15,7 @@ use super::urgent::Urgent;
 use crate::ip::Route;
 use crate::socket::{Errno, SocketId, TcpState};
 use crate::time::{Duration, Instant};
+use crate::wire::tcp_options;
 use std::sync::Arc;
 
 /// Who a connection belongs to.
@@ -295,6 +296,12 @@ impl Connection {
     /// The timestamp to send now.
     pub(crate) fn timestamp(&self, now: Instant) -> u32 {
         isn::timestamp(now, self.timestamps.offset)
+    }
+
+    /// The option to send now, where both sides use it.
+    pub(crate) fn timestamps_option(&self, now: Instant) -> Option<tcp_options::Timestamps> {
+        let option = || tcp_options::Timestamps { value: self.timestamp(now), echo: self.timestamps.recent };
+        self.timestamps.enabled.then(option)
     }
 
     /// When the segment was sent whose timestamp is `echo`.

@@ -13,7 +13,6 @@ use crate::stack::{Context, MacAddr};
 use crate::time::Instant;
 use crate::wire::segment;
 use crate::wire::tcp::Flags;
-use crate::wire::tcp_options::Timestamps;
 use core::net::{IpAddr, Ipv4Addr};
 
 /// What the layers below decide about the segment.
@@ -71,10 +70,6 @@ impl Connection {
             _ => self.send_queue.gather(seq, len as usize, &mut frame.payload),
         }
         let mss = u32::from(self.advertised_mss());
-        let timestamps = self
-            .timestamps
-            .enabled
-            .then(|| Timestamps { value: self.timestamp(now), echo: self.timestamps.recent });
         let headers = segment::Headers {
             link: below.link,
             source: (source, self.tuple.local.1),
@@ -86,7 +81,7 @@ impl Connection {
             // PSH at the end of what was written (RFC 9293 section 3.9.1, SEND).
             flags: Flags::ACK | Flags::PSH,
             window: self.rcv.advertise(mss),
-            timestamps,
+            timestamps: self.timestamps_option(now),
         };
         headers.emit(frame, below.tx_checksum);
         self.ack.sent(now, self.rcv.next, true, INTERACTIVE_WITHIN);

@@ -377,10 +377,7 @@ impl Connection {
             }
             cause.riders.sack = count > 0;
         }
-        let timestamps = self
-            .timestamps
-            .enabled
-            .then(|| Timestamps { value: self.timestamp(now), echo: self.timestamps.recent });
+        let timestamps = self.timestamps_option(now);
         let mss = u32::from(self.advertised_mss());
         Header {
             seq: self.snd_nxt().get(),
