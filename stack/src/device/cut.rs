@@ -176,42 +176,54 @@ pub(super) mod tests {
     use crate::frame::{Gso, GsoKind, PacketId, RxChecksum};
     use crate::ip::segments;
     use crate::testing::dissect;
-    use crate::wire::{ipv4, tcp, tcp_options};
+    use crate::wire::{ipv4, tcp, tcp_options, udp};
     use core::net::Ipv4Addr;
     use proptest::prelude::*;
 
-    pub(in crate::device) fn super_frame(slices: &[usize], size: u16) -> TxFrame {
+    pub(in crate::device) fn super_frame(kind: GsoKind, slices: &[usize], size: u16) -> TxFrame {
         let mut frame = TxFrame::default();
         for (at, &len) in slices.iter().enumerate() {
             frame.payload.push((0..len).map(|byte| (at * 31 + byte) as u8).collect::<Vec<u8>>().into());
         }
-        frame.gso = Some(Gso { kind: GsoKind::Tcp4, size });
+        frame.gso = Some(Gso { kind, size });
         frame.id = PacketId(9);
         let (source, destination) = (Ipv4Addr::new(10, 0, 0, 1), Ipv4Addr::new(10, 0, 0, 2));
-        let timestamps = Some(tcp_options::Timestamps { value: 1, echo: 2 });
-        let options = tcp_options::TcpOptions { timestamps, ..Default::default() };
-        let flags = tcp::Flags::ACK | tcp::Flags::PSH;
-        tcp::Header { src_port: 1, dst_port: 2, seq: 77, flags, options, ..Default::default() }.emit(
-            &mut frame,
-            source.into(),
-            destination.into(),
-            true,
-        );
+        let (src_port, dst_port) = (1, 2);
+        let (from, to) = (source.into(), destination.into());
+        let protocol = match kind {
+            GsoKind::Tcp4 => {
+                let timestamps = Some(tcp_options::Timestamps { value: 1, echo: 2 });
+                let options = tcp_options::TcpOptions { timestamps, ..Default::default() };
+                let flags = tcp::Flags::ACK | tcp::Flags::PSH;
+                let header =
+                    tcp::Header { src_port, dst_port, seq: 77, flags, options, ..Default::default() };
+                header.emit(&mut frame, from, to, true);
+                tcp::PROTOCOL
+            }
+            GsoKind::Udp4 => {
+                udp::Header { src_port, dst_port }.emit(&mut frame, from, to, true);
+                udp::PROTOCOL
+            }
+        };
         let header = ipv4::Header {
             header_len: 20,
             total_len: 0,
             tos: 0,
             ident: 5,
-            dont_fragment: true,
+            dont_fragment: kind == GsoKind::Tcp4,
             more_fragments: false,
             fragment_offset: 0,
             ttl: 64,
-            protocol: tcp::PROTOCOL,
+            protocol,
             source,
             destination,
         };
         header.emit(&mut frame);
         frame
+    }
+
+    pub(in crate::device) fn kinds() -> impl Strategy<Value = GsoKind> {
+        prop_oneof![Just(GsoKind::Tcp4), Just(GsoKind::Udp4)]
     }
 
     fn frames(trains: &mut VecDeque<RxTrain>) -> Vec<RxFrame> {
@@ -224,10 +236,10 @@ pub(super) mod tests {
     proptest! {
         #[test]
         fn pieces_are_those_that_references_would_make(
-            slices in proptest::collection::vec(1usize..MANY, 1..5), size in 1u16..9_000,
+            kind in kinds(), slices in proptest::collection::vec(1usize..MANY, 1..5), size in 1u16..9_000,
         ) {
             let size = size.max(100);
-            let frame = super_frame(&slices, size);
+            let frame = super_frame(kind, &slices, size);
             let (mut cutter, mut trains) = (Cutter::default(), VecDeque::new());
             prop_assert!(cutter.cut(&frame, Medium::Ip, &mut trains));
             let out = frames(&mut trains);
@@ -245,11 +257,11 @@ pub(super) mod tests {
     #[test]
     fn chunks_go_round_and_frames_that_are_held_stay_whole() {
         let (mut cutter, mut out) = (Cutter::default(), VecDeque::new());
-        let mut small = super_frame(&[100], 1448);
+        let mut small = super_frame(GsoKind::Tcp4, &[100], 1448);
         small.gso = None;
         let mut held: Vec<(Bytes, Vec<u8>)> = Vec::new();
         for round in 0..200 {
-            let frame = super_frame(&[20_000 + round, 30_000], 1448);
+            let frame = super_frame(GsoKind::Tcp4, &[20_000 + round, 30_000], 1448);
             assert!(cutter.cut(&frame, Medium::Ip, &mut out) && cutter.cut(&small, Medium::Ip, &mut out));
             if round % 10 == 0 {
                 held.extend(frames(&mut out).iter().map(|frame| (frame.bytes.clone(), frame.bytes.to_vec())));

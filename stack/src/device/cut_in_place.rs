@@ -50,17 +50,18 @@ impl<'a> SegmentWriter<'a> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::cut::tests::super_frame;
+    use super::super::cut::tests::{kinds, super_frame};
     use super::*;
     use proptest::prelude::*;
 
     proptest! {
         #[test]
         fn pieces_are_those_that_references_would_make_from_any_one_on(
+            kind in kinds(),
             // No more payload than an IP packet holds.
             slices in proptest::collection::vec(1usize..20_000, 1..4), size in 100u16..9_000, start in 0u16..9,
         ) {
-            let frame = super_frame(&slices, size);
+            let frame = super_frame(kind, &slices, size);
             let expected: Vec<Vec<u8>> = crate::ip::segments(&frame, 0).unwrap().map(|piece| piece.to_vec()).collect();
             let mut segments = SegmentWriter::of(&frame, 0, start).unwrap();
             let mut room = Vec::new();

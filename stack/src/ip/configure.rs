@@ -166,6 +166,11 @@ impl Ip {
         }
     }
 
+    /// See [`Ip::set_watched`].
+    pub(crate) fn is_watched(&self) -> bool {
+        self.watched
+    }
+
     /// Says whether every frame is shown to somebody, who is to see what the wires carry.
     pub(crate) fn set_watched(&mut self, watched: bool) {
         self.watched = watched;

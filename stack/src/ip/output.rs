@@ -54,13 +54,13 @@ impl Ip {
         packet: &PacketOut,
         frame: &mut TxFrame,
     ) {
-        self.header(packet).emit(frame);
+        self.header(packet, frame).emit(frame);
         self.link.finish(route.interface, route.next_hop, frame);
     }
 
     /// As [`Ip::finish`], where the link address is at hand that [`NextHop::Ready`] brought.
     pub(crate) fn finish_to(&mut self, route: &Route, mac: MacAddr, packet: &PacketOut, frame: &mut TxFrame) {
-        self.header(packet).emit(frame);
+        self.header(packet, frame).emit(frame);
         self.link.ethernet_header(route.interface, mac, frame);
     }
 
@@ -81,7 +81,7 @@ impl Ip {
         if !fits {
             checksum::complete(&mut frame);
         }
-        self.header(packet).emit(&mut frame);
+        self.header(packet, &frame).emit(&mut frame);
         match fits {
             true => self.link.output(cx, interface, next_hop, frame).map(|_| ()),
             false => self.output_fragments(cx, interface, next_hop, route.mtu, &frame).map(|_| ()),
@@ -121,8 +121,8 @@ impl Ip {
         earliest([self.link.next_timeout(), self.reassembly.next_timeout()])
     }
 
-    /// The header of a packet of ours.
-    pub(super) fn header(&mut self, packet: &PacketOut) -> ipv4::Header {
+    /// The header of a packet of ours, which carries what the frame has by now.
+    pub(super) fn header(&mut self, packet: &PacketOut, frame: &TxFrame) -> ipv4::Header {
         let (source, destination) = (v4(packet.source), v4(packet.destination));
         ipv4::Header {
             header_len: ipv4::HEADER_BYTES as u8,
@@ -131,7 +131,7 @@ impl Ip {
             // RFC 6864 section 4.1: the field has no meaning in a datagram that can't be fragmented.
             ident: match packet.dont_fragment {
                 true => 0,
-                false => self.idents.next(source, destination, packet.protocol),
+                false => self.idents.next(source, destination, packet.protocol, frame.segments() as u16),
             },
             dont_fragment: packet.dont_fragment,
             more_fragments: false,

@@ -196,6 +196,17 @@ impl Datagrams {
         }
     }
 
+    /// Takes the data of the next datagram, too, if it can share a super-frame with `first`, which was taken before it,
+    /// and isn't longer than `len_max`. An empty one can't: a super-frame has no place for it.
+    pub(super) fn next_with(&mut self, first: &Outgoing, len_max: usize) -> Option<Bytes> {
+        let next = self.send.front()?;
+        let fits = !next.data.is_empty() && next.data.len() <= len_max;
+        if !fits || !next.goes_with(first) {
+            return None;
+        }
+        self.pop().map(|outgoing| outgoing.data)
+    }
+
     /// How the first datagram can leave.
     fn way(
         &mut self,
@@ -397,6 +408,11 @@ enum Way {
 }
 
 impl Outgoing {
+    /// Whether both have the same headers, but for lengths and checksums.
+    fn goes_with(&self, other: &Outgoing) -> bool {
+        self.to == other.to && self.route == other.route && (self.ttl, self.tos) == (other.ttl, other.tos)
+    }
+
     /// What its IP header says.
     pub(crate) fn packet(&self, protocol: u8) -> PacketOut {
         PacketOut {

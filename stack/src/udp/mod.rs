@@ -1,7 +1,8 @@
 //! UDP: datagram sockets, and who gets which datagram.
 //!
 //! - **In**: datagrams ([`Udp::input`]), ICMP errors about ours ([`Udp::icmp_error`]), calls on sockets.
-//! - **Out**: datagrams, pulled one at a time ([`Udp::transmit`]).
+//! - **Out**: datagrams, pulled one at a time, or as a super-frame of those that follow each other alike where the
+//!   interface takes such and nobody watches ([`Udp::transmit`]).
 //! - **Keeps**: which socket is bound to which port ([`demux`]); each socket's queues ([`datagrams`]).
 //! - **Timers**: none.
 //! - **RFC**: 768, 1122 section 4.1, 6056 (ports).
@@ -13,6 +14,8 @@ mod demux;
 mod input;
 mod output;
 mod settings;
+#[cfg(test)]
+mod super_frames_tests;
 #[cfg(test)]
 mod tests;
 
