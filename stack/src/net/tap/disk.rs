@@ -206,8 +206,10 @@ fn sync_as_ordered(orders: &Receiver<Order>, health: &Health) {
         if let Err(error) = &result {
             health.fail(error);
         }
-        for order in &waiting {
-            order.done.finish(match &result {
+        // Let go of the files first: who is told may drop the disk, and expect the folder's lock to be gone with it.
+        let told: Vec<Arc<Done>> = waiting.into_iter().map(|order| order.done).collect();
+        for done in told {
+            done.finish(match &result {
                 Ok(()) => Ok(()),
                 Err(error) => Err(io::Error::new(error.kind(), error.to_string())),
             });
