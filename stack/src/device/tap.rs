@@ -515,7 +515,7 @@ fn set_offloads(fd: &OwnedFd, offload: bool) -> Result<Offloads, TapError> {
     let failed = |errno| system("set the TAP's offloads", errno);
     if !offload {
         set(0).map_err(failed)?;
-        return Ok(Offloads { tso_max: TSO_MAX, software: true, ..Offloads::default() });
+        return Ok(Offloads { tso_max: TSO_MAX, uso_max: USO_MAX, software: true, ..Offloads::default() });
     }
     let tcp = TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO_ECN;
     let uso_max = match set(tcp | TUN_F_USO) {

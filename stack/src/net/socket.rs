@@ -67,6 +67,17 @@ impl Socket {
         token: &mut Option<Token>,
         call: impl FnOnce(Instant, &mut Stack, SocketId) -> Result<R, Errno>,
     ) -> Poll<Result<R, Errno>> {
+        self.poll_and_settle(cx, direction, token, Settle::Now, call)
+    }
+
+    fn poll_and_settle<R>(
+        &self,
+        cx: &mut Context<'_>,
+        direction: Direction,
+        token: &mut Option<Token>,
+        settle: Settle,
+        call: impl FnOnce(Instant, &mut Stack, SocketId) -> Result<R, Errno>,
+    ) -> Poll<Result<R, Errno>> {
         let mut guard = match self.machine.lock_life(self.life) {
             Ok(guard) => guard,
             Err(errno) => return Poll::Ready(Err(errno)),
@@ -95,7 +106,11 @@ impl Socket {
                 // What is sent tells the time.
                 let read = direction == Direction::Read;
                 let now = if read && core.stack.wants_turn() { self.machine.now() } else { now };
-                self.machine.world.settle(&self.machine, guard, now);
+                if settle == Settle::Later && !core.stack.is_burst_full(self.id) {
+                    self.machine.world.settle_later(&self.machine, guard, now);
+                } else {
+                    self.machine.world.settle(&self.machine, guard, now);
+                }
                 Poll::Ready(result)
             }
         }
@@ -129,7 +144,7 @@ impl Socket {
     where
         F: FnMut(Instant, &mut Stack, SocketId) -> Result<R, Errno> + Unpin,
     {
-        Wait { socket: self, direction, call, token: None }
+        Wait { socket: self, direction, call, token: None, settle: Settle::Now }
     }
 
     pub(crate) fn local_addr(&self) -> io::Result<SocketAddr> {
@@ -171,12 +186,29 @@ impl std::fmt::Debug for Socket {
     }
 }
 
+/// When the world settles what came of a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Settle {
+    Now,
+    /// When the task yields, or when the socket has a burst to send.
+    Later,
+}
+
 /// The await of a call that may block. Dropping it gives the wait up and leaves nothing behind.
 pub(crate) struct Wait<'a, F> {
     socket: &'a Socket,
     direction: Direction,
     call: F,
     token: Option<Token>,
+    settle: Settle,
+}
+
+impl<F> Wait<'_, F> {
+    /// What the call sends may leave later: see [`super::machine::World::settle_later`].
+    pub(crate) fn settle_later(mut self) -> Self {
+        self.settle = Settle::Later;
+        self
+    }
 }
 
 impl<R, F> Future for Wait<'_, F>
@@ -187,7 +219,7 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<R, Errno>> {
         let wait = self.get_mut();
-        wait.socket.poll_call(cx, wait.direction, &mut wait.token, &mut wait.call)
+        wait.socket.poll_and_settle(cx, wait.direction, &mut wait.token, wait.settle, &mut wait.call)
     }
 }
 

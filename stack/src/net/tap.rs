@@ -8,7 +8,8 @@
 //! - **Never**: holds the stack's lock over a system call; blocks while a task is ready.
 //!
 //! A turn reads a batch of frames outside of the stack's lock, hands it in, wakes and runs tasks, and sends until
-//! nothing is left: so an app's answer carries the acknowledgement. Between turns the loop sleeps until a device is
+//! nothing is left: so an app's answer carries the acknowledgement. Datagrams that a task sends leave when it yields, at
+//! the latest (`put_off`). Between turns the loop sleeps until a device is
 //! readable, a deadline is due, or another thread's call made a task ready or a deadline nearer. With busy polling it
 //! asks the devices for a while before it sleeps (`spin`).
 //!
@@ -25,6 +26,7 @@
 mod disk;
 mod open;
 mod port;
+mod put_off;
 mod seat;
 mod shared;
 mod spin;
@@ -215,9 +217,11 @@ impl Machine {
                 if output.is_none()
                     && main.woken.load(Ordering::SeqCst)
                     && main.woken.swap(false, Ordering::SeqCst)
-                    && let TaskPoll::Ready(done) = future.as_mut().poll(&mut Context::from_waker(&waker))
                 {
-                    output = Some(done);
+                    let mut poll = || future.as_mut().poll(&mut Context::from_waker(&waker));
+                    if let TaskPoll::Ready(done) = self.turns().poll_task(&mut poll) {
+                        output = Some(done);
+                    }
                 }
                 output.is_some()
             };
@@ -371,7 +375,7 @@ impl Turns<'_> {
     fn run_tasks(&self, look: &mut Look<'_>) {
         for _ in 0..TASKS_PER_BATCH_MAX {
             look();
-            if self.machine.executor.run_one().is_none() {
+            if self.poll_task(|| self.machine.executor.run_one()).is_none() {
                 break;
             }
             if let Some(panic) = self.machine.executor.take_panic() {

@@ -10,6 +10,13 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 /// A UDP socket. Every call takes `&self`: tasks may share it, and each datagram goes to one of them.
+///
+/// # When a datagram leaves
+/// In a task on a machine's run loop (also the future of `Machine::run`), datagrams wait for each other: they leave when
+/// the task yields, which is when an await has to wait; or as soon as the socket has 64 of them, about 64 KiB, or a full
+/// send buffer. So a burst costs one turn, and one super-frame where the device takes such. A task that goes on for long
+/// without yielding holds them up, as it does everything else on that loop: it may [`UdpSocket::flush`]. On any other
+/// thread a datagram leaves within the call.
 #[derive(Debug)]
 pub struct UdpSocket {
     socket: Socket,
@@ -30,7 +37,7 @@ impl UdpSocket {
     /// about earlier datagrams, each once.
     pub async fn send_to(&self, data: &[u8], peer: SocketAddr) -> io::Result<usize> {
         let send = self.socket.wait(Direction::Write, |now, stack, id| stack.send_to(now, id, data, peer));
-        Ok(send.await?)
+        Ok(send.settle_later().await?)
     }
 
     /// Receives one datagram and its sender's address; what exceeds `buffer` is cut off.
@@ -41,7 +48,7 @@ impl UdpSocket {
         let recv = self
             .socket
             .wait(Direction::Read, |now, stack, id| stack.recv_from(now, id, buffer, RecvFlags::default()));
-        Ok(recv.await?)
+        Ok(recv.settle_later().await?)
     }
 
     /// As [`UdpSocket::recv_from`], leaving the datagram in the queue.
@@ -49,7 +56,7 @@ impl UdpSocket {
         let flags = RecvFlags { peek: true, ..RecvFlags::default() };
         let recv =
             self.socket.wait(Direction::Read, |now, stack, id| stack.recv_from(now, id, buffer, flags));
-        Ok(recv.await?)
+        Ok(recv.settle_later().await?)
     }
 
     /// Fixes the peer: [`UdpSocket::send`] goes there, and only its datagrams are received.
@@ -62,7 +69,12 @@ impl UdpSocket {
         let send = self
             .socket
             .wait(Direction::Write, |now, stack, id| stack.send(now, id, data, SendFlags::default()));
-        Ok(send.await?)
+        Ok(send.settle_later().await?)
+    }
+
+    /// Has what was sent leave now. Errors: `NetworkDown` when the machine is.
+    pub fn flush(&self) -> io::Result<()> {
+        Ok(self.socket.call(|_, _, _| Ok(()))?)
     }
 
     /// Receives one datagram; what exceeds `buffer` is cut off. Errors: as for [`UdpSocket::recv_from`].
@@ -75,7 +87,7 @@ impl UdpSocket {
     pub async fn recv_error(&self) -> io::Result<ErrorQueueEntry> {
         let taken =
             self.socket.wait(Direction::Read, |_, stack, id| stack.recv_error(id)?.ok_or(Errno::EAGAIN));
-        Ok(taken.await?)
+        Ok(taken.settle_later().await?)
     }
 
     /// The address that it is bound to.

@@ -50,6 +50,15 @@ impl Stack {
         }
     }
 
+    /// Whether a socket for datagrams has a burst to send, which waiting longer would make no better.
+    pub(crate) fn is_burst_full(&self, id: SocketId) -> bool {
+        match self.sockets.kind(id) {
+            Ok(Kind::Udp(socket)) => socket.datagrams.is_burst_full(),
+            Ok(Kind::Echo(socket)) => socket.datagrams.is_burst_full(),
+            _ => false,
+        }
+    }
+
     /// Connects. TCP says `EINPROGRESS`; the socket becomes writable when it is done, and [`Stack::take_error`]
     /// tells how it ended. Datagram sockets connect at once.
     pub fn connect(&mut self, now: Instant, id: SocketId, peer: SocketAddr) -> Result<(), Errno> {

@@ -5,7 +5,7 @@ use crate::icmp::{IcmpErrorKind, IcmpNotice};
 use crate::ip::{Ip, NextHop, PacketOut, Route, Sender};
 use crate::socket::{Errno, Readiness, RecvFlags, Shutdown};
 use crate::stack::{Context, InterfaceId};
-use crate::wire::ipv4;
+use crate::wire::{ipv4, udp};
 use bytes::{Bytes, BytesMut};
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::collections::VecDeque;
@@ -349,6 +349,14 @@ impl Datagrams {
         self.send_charge < self.settings.send_buffer
     }
 
+    /// Whether so much waits to be sent that it had better leave before more comes: a super-frame that the next one like
+    /// the last wouldn't fit, or all that the buffer takes.
+    pub(crate) fn is_burst_full(&self) -> bool {
+        let Some(last) = self.send.back() else { return false };
+        let bytes = self.send_charge - self.send.len() * DATAGRAM_OVERHEAD;
+        self.send.len() >= SEGMENTS_MAX || bytes + last.data.len() > SUPER_FRAME_MAX || !self.is_writable()
+    }
+
     /// Bytes of the datagram that is received next.
     pub(super) fn next_len(&self) -> usize {
         self.receive.front().map_or(0, |received| received.data.len())
@@ -461,3 +469,7 @@ const CHUNK_BYTES: usize = 64 << 10;
 const ERRORS_MAX: usize = 64;
 /// IP header and rounding of a fragment, in bytes.
 const FRAGMENT_HEADERS: usize = ipv4::HEADER_BYTES + 8;
+/// Datagrams in a super-frame at most: as many as Linux lets a program of its own put into one.
+pub(super) const SEGMENTS_MAX: usize = 64;
+/// Payload of a super-frame at most, in bytes: its headers, IPv4's with all options, still say its length.
+pub(super) const SUPER_FRAME_MAX: usize = u16::MAX as usize - 60 - udp::HEADER_BYTES;

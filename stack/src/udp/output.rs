@@ -1,7 +1,7 @@
 //! Datagrams out, when it is a socket's turn.
 
 use super::Udp;
-use super::datagrams::{Datagrams, Next, Outgoing};
+use super::datagrams::{Datagrams, Next, Outgoing, SEGMENTS_MAX, SUPER_FRAME_MAX};
 use crate::frame::{CauseKind, Gso, GsoKind, TxFrame};
 use crate::ip::{Ip, Sender};
 use crate::socket::{SocketId, Sockets};
@@ -98,8 +98,3 @@ fn emit(outgoing: &Outgoing, port: u16, frame: &mut TxFrame, partial: bool) {
     let header = udp::Header { src_port: port, dst_port: outgoing.to.port() };
     header.emit(frame, outgoing.route.source, outgoing.to.ip(), partial);
 }
-
-/// Datagrams in a super-frame at most: as many as Linux lets a program of its own put into one.
-const SEGMENTS_MAX: usize = 64;
-/// Payload of a super-frame at most, in bytes: its headers still say its length.
-const SUPER_FRAME_MAX: usize = u16::MAX as usize - ipv4::HEADER_BYTES - udp::HEADER_BYTES;

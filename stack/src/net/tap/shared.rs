@@ -3,6 +3,7 @@
 use super::Turns;
 use super::disk::Folder;
 use super::port::Port;
+use super::put_off::put_off;
 use super::seat::{Seat, Seated};
 use super::system::{clock, fill_from_system};
 use crate::net::Woken;
@@ -192,6 +193,12 @@ impl World for Shared {
             drop(held);
         }
         woken.into_iter().for_each(Waker::wake);
+    }
+
+    fn settle_later(&self, machine: &machine::Machine, core: MutexGuard<'_, Core>, now: Instant) {
+        if !put_off(machine) {
+            self.settle(machine, core, now);
+        }
     }
 
     fn reschedule(&self, _machine: &machine::Machine, core: MutexGuard<'_, Core>) {
