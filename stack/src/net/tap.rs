@@ -512,4 +512,6 @@ mod blocking_tests;
 #[cfg(test)]
 mod disk_tests;
 #[cfg(test)]
+mod put_off_tests;
+#[cfg(test)]
 mod tests;

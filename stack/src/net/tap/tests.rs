@@ -62,7 +62,7 @@ pub(super) fn machine(name: &str, number: u8, fd: OwnedFd) -> Machine {
     machine_on(name, number, device(name, fd))
 }
 
-fn machine_on(name: &str, number: u8, device: Device) -> Machine {
+pub(super) fn machine_on(name: &str, number: u8, device: Device) -> Machine {
     let interface = InterfaceConfig {
         name: "eth0".to_owned(),
         medium: Medium::Ethernet,

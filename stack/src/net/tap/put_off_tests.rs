@@ -1,0 +1,190 @@
+//! When datagrams leave: together when a task yields, at once in a full burst and on any other thread.
+
+use super::tests::{A, B, any, machine_on};
+use super::*;
+use crate::device::{MemoryOptions, memory};
+use crate::net::{UdpSocket, blocking};
+use crate::socket::SocketOption;
+use crate::stack::Medium;
+use std::net::SocketAddr;
+use std::thread;
+
+/// The other end of a machine's link: what has left the machine.
+#[derive(Clone)]
+struct Wire(Arc<Mutex<Device>>);
+
+impl Wire {
+    /// The data of the datagrams that have left since the last look.
+    fn take(&self) -> Vec<Vec<u8>> {
+        let mut device = self.0.lock().unwrap();
+        let frames = std::iter::from_fn(|| device.rx.receive(clock()).unwrap());
+        frames.map(|frame| frame.bytes[28..].to_vec()).collect()
+    }
+
+    fn count(&self) -> usize {
+        self.take().len()
+    }
+}
+
+/// A machine on a link without ARP.
+fn machine_and_wire(queue_frames_max: usize) -> (Machine, Wire) {
+    let options = MemoryOptions { medium: Medium::Ip, queue_frames_max, ..MemoryOptions::segmenting() };
+    let (ours, theirs) = memory::pair(["a", "b"], options);
+    (machine_on("a", 1, ours), Wire(Arc::new(Mutex::new(theirs))))
+}
+
+fn peer() -> SocketAddr {
+    SocketAddr::new(B, 7)
+}
+
+async fn send(socket: &UdpSocket, count: usize, len: usize) {
+    for number in 0..count {
+        assert_eq!(socket.send_to(&vec![number as u8; len], peer()).await.unwrap(), len);
+    }
+}
+
+#[test]
+fn datagrams_of_a_task_leave_when_it_yields() {
+    let (machine, wire) = machine_and_wire(1000);
+    let host = machine.host();
+    let socket = host.udp_bind(any(9)).unwrap();
+    let seen = wire.clone();
+    machine
+        .run(async {
+            send(&socket, 5, 100).await;
+            assert_eq!(seen.count(), 0, "they wait for more");
+            host.sleep(Duration::from_micros(1)).await;
+            assert_eq!(seen.count(), 5, "an await has waited");
+            send(&socket, 3, 100).await;
+            socket.flush().unwrap();
+            assert_eq!(seen.count(), 3, "the task wants them to leave");
+            let (own, look) = (host.clone(), seen.clone());
+            let task = host.spawn(async move {
+                let socket = own.udp_bind(any(10)).unwrap();
+                send(&socket, 4, 10).await;
+                assert_eq!(look.count(), 0);
+            });
+            task.await.unwrap();
+            assert_eq!(seen.count(), 4, "a task that ends yields as well");
+            send(&socket, 2, 100).await;
+        })
+        .unwrap();
+    assert_eq!(wire.count(), 2, "so does the future that was run");
+}
+
+#[test]
+fn a_full_burst_leaves_at_once() {
+    let (machine, wire) = machine_and_wire(1000);
+    let host = machine.host();
+    let socket = host.udp_bind(any(9)).unwrap();
+    machine
+        .run(async {
+            for (len, burst) in [(1_400, 46), (10, 64)] {
+                send(&socket, burst - 1, len).await;
+                assert_eq!(wire.count(), 0);
+                send(&socket, 1, len).await;
+                assert_eq!(wire.count(), burst, "{burst} of {len} bytes");
+                send(&socket, 1, len).await;
+                assert_eq!(wire.count(), 0);
+                host.sleep(Duration::from_micros(1)).await;
+                assert_eq!(wire.count(), 1);
+            }
+            socket.set_option(SocketOption::SendBuffer(2_304)).unwrap();
+            send(&socket, 1, 1_000).await;
+            assert_eq!(wire.count(), 0);
+            send(&socket, 1, 1_000).await;
+            assert_eq!(wire.count(), 2, "the send buffer takes no more");
+        })
+        .unwrap();
+}
+
+#[test]
+fn on_other_threads_they_leave_within_the_call() {
+    let (machine, wire) = machine_and_wire(1000);
+    let host = machine.host();
+    let socket = host.udp_bind(any(9)).unwrap();
+    let mut sending = pin!(send(&socket, 3, 100));
+    assert!(sending.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready());
+    assert_eq!(wire.count(), 3, "nobody drives");
+    let running = machine.spawn().unwrap();
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut sending = pin!(send(&socket, 3, 100));
+            assert!(sending.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready());
+            assert_eq!(wire.count(), 3, "another thread drives");
+            let blocking = blocking::UdpSocket::bind(&host, any(11)).unwrap();
+            blocking.send_to(b"blocking", peer()).unwrap();
+            assert_eq!(wire.take(), [b"blocking"]);
+        });
+    });
+    running.shutdown().unwrap();
+}
+
+#[test]
+fn a_task_of_one_machine_sends_by_another_one_at_once() {
+    let ((one, _), (other, wire)) = (machine_and_wire(1000), machine_and_wire(1000));
+    let socket = other.host().udp_bind(any(9)).unwrap();
+    let inner = one.host().udp_bind(any(9)).unwrap();
+    one.run(async {
+        send(&inner, 1, 100).await;
+        send(&socket, 2, 100).await;
+        assert_eq!(wire.count(), 2, "its loop isn't the one that goes on when this task yields");
+        // Now this thread drives both: each knows its own task.
+        other.run(async { send(&socket, 3, 100).await }).unwrap();
+        assert_eq!(wire.count(), 3);
+    })
+    .unwrap();
+}
+
+#[test]
+fn a_task_that_panics_has_sent() {
+    let (machine, wire) = machine_and_wire(1000);
+    let (host, own) = (machine.host(), machine.host());
+    let task = host.spawn(async move {
+        let socket = own.udp_bind(any(9)).unwrap();
+        send(&socket, 2, 100).await;
+        panic!("on purpose");
+    });
+    assert!(machine.run(task).unwrap().unwrap_err().is_panic());
+    assert_eq!(wire.count(), 2);
+}
+
+#[test]
+fn a_full_device_and_a_full_buffer_let_the_writer_wait_and_go_on() {
+    let (machine, wire) = machine_and_wire(4);
+    let host = machine.host();
+    let socket = host.udp_bind(any(9)).unwrap();
+    socket.set_option(SocketOption::SendBuffer(2_304)).unwrap();
+    let (reader, looks) = (host.clone(), wire.clone());
+    let taken = host.spawn(async move {
+        let mut taken = Vec::new();
+        while taken.len() < 100 {
+            let now = looks.take();
+            assert!(now.len() <= 4);
+            taken.extend(now);
+            reader.sleep(Duration::from_micros(200)).await;
+        }
+        taken
+    });
+    let taken = machine
+        .run(async {
+            send(&socket, 100, 1_000).await;
+            taken.await.unwrap()
+        })
+        .unwrap();
+    let expected: Vec<Vec<u8>> = (0..100u8).map(|number| vec![number; 1_000]).collect();
+    assert!(taken == expected, "all arrive, in order");
+}
+
+#[test]
+fn what_a_machine_tells_itself_arrives_when_the_task_yields() {
+    let (machine, _wire) = machine_and_wire(1000);
+    let host = machine.host();
+    let (from, to) = (host.udp_bind(any(9)).unwrap(), host.udp_bind(any(7)).unwrap());
+    let mut buffer = [0; 100];
+    let received = machine.run(async {
+        from.send_to(b"own", SocketAddr::new(A, 7)).await.unwrap();
+        to.recv_from(&mut buffer).await
+    });
+    assert_eq!(received.unwrap().unwrap(), (3, SocketAddr::new(A, 9)));
+}
