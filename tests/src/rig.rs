@@ -50,6 +50,7 @@ pub struct Rig {
     machine: Option<RunningMachine>,
     links: Option<[ImpairedLink; 2]>,
     loss: f64,
+    is_offload: bool,
     capture: Capture,
     file: PathBuf,
     _bridge: Bridge,
@@ -85,6 +86,11 @@ impl Rig {
     /// Whether frames are lost on the way.
     pub fn is_lossy(&self) -> bool {
         self.loss > 0.0
+    }
+
+    /// Whether super-frames cross the TAP.
+    pub fn is_offload(&self) -> bool {
+        self.is_offload
     }
 
     fn set_up(options: RigOptions, file: PathBuf) -> Result<Rig, Box<dyn std::error::Error>> {
@@ -128,7 +134,16 @@ impl Rig {
         capture.add_interface("stack", InterfaceId(1), &described);
         host.set_observer(Some(Box::new(capture.observer("stack"))));
         let machine = Some(machine.spawn()?);
-        Ok(Rig { host, machine, links, loss: options.loss, capture, file, _bridge: bridge })
+        Ok(Rig {
+            host,
+            machine,
+            links,
+            loss: options.loss,
+            is_offload: options.offload,
+            capture,
+            file,
+            _bridge: bridge,
+        })
     }
 
     /// What has to hold after any test.

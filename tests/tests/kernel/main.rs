@@ -87,6 +87,7 @@ mod linux {
         ("a_host_that_is_not_there", &[], &[PLAIN], tcp::a_host_that_is_not_there),
         ("udp_echo_from_kernel", &[], ALL, udp::echo_from_kernel),
         ("udp_echo_from_stack", &[], ALL, udp::echo_from_stack),
+        ("udp_bursts_to_kernel", &[], LOSSLESS, udp::bursts_to_kernel),
         ("udp_refused_both_ways", &[], ALL, udp::refused_both_ways),
     ];
 

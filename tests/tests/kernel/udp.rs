@@ -126,6 +126,64 @@ pub(crate) fn refused_both_ways(rig: &Rig) -> Outcome {
     ensure(got == Some(ErrorKind::ConnectionRefused), || format!("the stack got {got:?}"))
 }
 
+/// Bursts of datagrams, alike and not: each arrives by itself, whole and in order. While frames are captured each is a
+/// frame of its own; afterwards they leave as super-frames where the device takes such.
+pub(crate) fn bursts_to_kernel(rig: &Rig) -> Outcome {
+    let socket = rig.host().udp_bind(stack(7))?;
+    let server = rig.host().spawn(async move {
+        let mut number = [0; 8];
+        loop {
+            let (_, from) = socket.recv_from(&mut number).await?;
+            for datagram in burst(u64::from_be_bytes(number)) {
+                socket.send_to(&datagram, from).await?;
+            }
+        }
+        #[expect(unreachable_code, reason = "it says what the task's errors are")]
+        Ok::<(), io::Error>(())
+    });
+    let socket = UdpSocket::bind(kernel(0))?;
+    socket.connect(stack(7))?;
+    socket.set_read_timeout(Some(Duration::from_secs(5)))?;
+    let frames_out = || rig.host().with_stack(|_, stack| stack.counters().frames_out);
+    let mut buffer = vec![0; 1 << 16];
+    for is_watched in [true, false] {
+        if !is_watched {
+            rig.host().set_observer(None);
+        }
+        let (before, mut datagrams) = (frames_out(), 0);
+        for number in 0..BURSTS {
+            socket.send(&number.to_be_bytes())?;
+            for expected in burst(number) {
+                let len = socket.recv(&mut buffer).map_err(|error| format!("burst {number}: {error}"))?;
+                ensure(buffer[..len] == expected, || format!("burst {number}: {} bytes", expected.len()))?;
+                datagrams += 1;
+            }
+        }
+        let frames = frames_out() - before;
+        let are_single = is_watched || !rig.is_offload();
+        ensure(are_single == (frames >= datagrams), || format!("{datagrams} in {frames} frames"))?;
+    }
+    ensure(!server.is_finished(), || "the server has ended".to_owned())
+}
+
+const BURSTS: u64 = 200;
+
+/// The datagrams of a burst, up to 60 of them: what the kernel's receive buffer holds of the smallest.
+fn burst(number: u64) -> Vec<Vec<u8>> {
+    let mut random = fastrand::Rng::with_seed(number);
+    let mut bytes = Stream::new(number);
+    let mut datagrams = Vec::new();
+    for _ in 0..random.usize(1..4) {
+        let len = [0, 1, 100, 1_000, 1_400, 1_472, random.usize(0..1_472)][random.usize(0..7)];
+        for _ in 0..random.usize(1..20) {
+            let mut datagram = vec![0; len];
+            bytes.fill(&mut datagram);
+            datagrams.push(datagram);
+        }
+    }
+    datagrams
+}
+
 fn question(size: usize) -> Vec<u8> {
     let mut bytes = vec![0; size];
     Stream::new(size as u64).fill(&mut bytes);
