@@ -47,10 +47,10 @@ pub(crate) trait World: Send + Sync {
     /// lock go.
     fn settle(&self, machine: &Machine, core: MutexGuard<'_, Core>, now: Instant);
 
-    /// As [`World::settle`], but what the call made may wait until the task yields that made it, where the world is sure
-    /// to have its turn then. Lets the lock go.
-    fn settle_later(&self, machine: &Machine, core: MutexGuard<'_, Core>, now: Instant) {
-        self.settle(machine, core, now);
+    /// As [`World::settle`], but unless `is_urgent`, what the call made may wait until the task yields that made it, where
+    /// the world is sure to have its turn then. Lets the lock go.
+    fn settle_later(&self, machine: &Machine, core: MutexGuard<'_, Core>, _is_urgent: bool) {
+        self.settle(machine, core, self.now());
     }
 
     /// The machine's next deadline may have moved. Lets the lock go.

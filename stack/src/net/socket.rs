@@ -89,9 +89,11 @@ impl Socket {
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
-        let now = match direction {
-            Direction::Read => self.machine.world.now_to_read(core.stack.latest()),
-            Direction::Write => self.machine.now(),
+        let now = match (settle, direction) {
+            // Nothing that a call does whose output may wait depends on the time.
+            (Settle::Later, _) => core.stack.latest(),
+            (_, Direction::Read) => self.machine.world.now_to_read(core.stack.latest()),
+            (_, Direction::Write) => self.machine.now(),
         };
         match call(now, &mut core.stack, self.id) {
             Err(Errno::EAGAIN) => {
@@ -103,14 +105,15 @@ impl Socket {
                 if let Some(token) = token.take() {
                     core.waiters.remove(self.id, direction, token);
                 }
+                if settle == Settle::Later {
+                    let is_full = core.stack.is_burst_full(self.id);
+                    self.machine.world.settle_later(&self.machine, guard, is_full);
+                    return Poll::Ready(result);
+                }
                 // What is sent tells the time.
                 let read = direction == Direction::Read;
                 let now = if read && core.stack.wants_turn() { self.machine.now() } else { now };
-                if settle == Settle::Later && !core.stack.is_burst_full(self.id) {
-                    self.machine.world.settle_later(&self.machine, guard, now);
-                } else {
-                    self.machine.world.settle(&self.machine, guard, now);
-                }
+                self.machine.world.settle(&self.machine, guard, now);
                 Poll::Ready(result)
             }
         }

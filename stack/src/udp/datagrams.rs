@@ -15,8 +15,8 @@ pub(crate) struct Datagrams {
     pub(crate) local: Option<SocketAddr>,
     pub(crate) peer: Option<SocketAddr>,
     pub(crate) settings: Settings,
-    /// The way to the peer, if it was looked up already.
-    pub(super) route: Option<Route>,
+    /// The way that was looked up last, and where it leads.
+    pub(super) route: Option<(IpAddr, Route)>,
     receive: VecDeque<Received>,
     receive_charge: usize,
     send: VecDeque<Outgoing>,
@@ -114,7 +114,7 @@ impl Datagrams {
     pub(crate) fn connect(&mut self, local: SocketAddr, peer: SocketAddr, route: Route) {
         self.local = Some(local);
         self.peer = Some(peer);
-        self.route = Some(route);
+        self.route = Some((peer.ip(), route));
     }
 
     /// Queues a datagram of `data` to `peer`, or to the connected one. `header_len` is its transport header's.
@@ -140,7 +140,7 @@ impl Datagrams {
         if self.send_charge >= self.settings.send_buffer {
             return Err(Errno::EAGAIN);
         }
-        let route = self.route_to(ip, to)?;
+        let route = self.route_to(ip, to.ip())?;
         let (ttl, tos) = (self.settings.ttl, self.settings.tos);
         self.send_charge += charge_of(data.len());
         self.send.push_back(Outgoing { to, route, ttl, tos, sequence: 0, data: arena.keep(data) });
@@ -367,16 +367,16 @@ impl Datagrams {
         self.send.iter().map(|outgoing| outgoing.data.len()).sum()
     }
 
-    fn route_to(&mut self, ip: &Ip, to: SocketAddr) -> Result<Route, Errno> {
-        let is_peer = self.peer == Some(to);
-        if let Some(route) = self.route.filter(|route| is_peer && route.generation == ip.generation()) {
+    fn route_to(&mut self, ip: &Ip, to: IpAddr) -> Result<Route, Errno> {
+        if let Some((known, route)) = self.route
+            && known == to
+            && route.generation == ip.generation()
+        {
             return Ok(route);
         }
         let (source, interface) = (self.pinned_source(), self.settings.interface);
-        let route = ip.route(to.ip(), source, interface, self.settings.broadcast)?;
-        if is_peer {
-            self.route = Some(route);
-        }
+        let route = ip.route(to, source, interface, self.settings.broadcast)?;
+        self.route = Some((to, route));
         Ok(route)
     }
 

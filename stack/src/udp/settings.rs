@@ -46,7 +46,10 @@ impl Datagrams {
         match option {
             SocketOption::ReuseAddress(on) => settings.reuse_address = on,
             SocketOption::ReusePort(on) => settings.reuse_port = on,
-            SocketOption::Broadcast(on) => settings.broadcast = on,
+            SocketOption::Broadcast(on) => {
+                settings.broadcast = on;
+                self.route = None;
+            }
             SocketOption::ReceiveBuffer(bytes) => {
                 settings.receive_buffer = bytes.clamp(BUFFER_MIN, BUFFER_MAX);
             }

@@ -265,6 +265,8 @@ fn broadcast_needs_leave_and_reaches_all() {
     net.send_to(0, client, b"nobody", "10.0.0.255:9").unwrap();
     net.run();
     assert_eq!(net.take_causes(), ["0 a program's datagram"], "no port unreachable for a broadcast");
+    net.set(0, client, SocketOption::Broadcast(false));
+    assert_eq!(net.send_to(0, client, b"x", "10.0.0.255:9"), Err(Errno::EACCES), "leave can be withdrawn");
 }
 
 #[test]

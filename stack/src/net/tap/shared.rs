@@ -195,9 +195,9 @@ impl World for Shared {
         woken.into_iter().for_each(Waker::wake);
     }
 
-    fn settle_later(&self, machine: &machine::Machine, core: MutexGuard<'_, Core>, now: Instant) {
-        if !put_off(machine) {
-            self.settle(machine, core, now);
+    fn settle_later(&self, machine: &machine::Machine, core: MutexGuard<'_, Core>, is_urgent: bool) {
+        if is_urgent || !put_off(machine) {
+            self.settle(machine, core, self.now());
         }
     }
 
