@@ -1,10 +1,12 @@
-//! `bench latency`: round trips of small messages, with both sides asleep in between, or polling.
+//! `bench latency`: round trips of small messages, with both sides asleep in between, or polling. Client and server are
+//! on cores of their own.
 
 use super::Settings;
 use super::client;
+use super::cpu::Sides;
 use super::ours::{Drive, OurServer};
 use super::rounds::Rounds;
-use super::server::{KernelServer, Role, Server, Shared, contender, measure, shared};
+use super::server::{KernelServer, Role, Server, Shared, contender, measure_apart, shared};
 use super::smoltcp_server::SmoltcpServer;
 use super::stage;
 use super::table::{Better, Metric};
@@ -21,7 +23,8 @@ pub(super) const METRICS: &[Metric] = &[
 pub(super) fn add(rounds: &mut Rounds<'_>, settings: Settings) -> io::Result<()> {
     let tap = || stage::tap(TapOptions { offload: true, ..TapOptions::default() });
     let ours = shared(OurServer::new(tap()?, Drive::Loop)?);
-    let threaded = shared(OurServer::new(tap()?, Drive::Threaded)?);
+    // Its thread is on the server's side from the beginning.
+    let threaded = shared(Sides::divide()?.server(|| OurServer::new(tap()?, Drive::Threaded))??);
     let busy = shared(OurServer::new(tap()?, Drive::Busy)?);
     let kernel = shared(KernelServer::new(stage::veth(true)?));
     let smoltcp = shared(SmoltcpServer::offload()?);
@@ -57,7 +60,7 @@ pub(super) fn round_trips(
     spin: bool,
     settings: Settings,
 ) -> io::Result<Vec<f64>> {
-    let times = measure(server, Role::Echo { len, spin }, |address| {
+    let times = measure_apart(server, Role::Echo { len, spin }, |address| {
         client::round_trips(address, len, settings.duration, spin).map(|times| (times, 0.0))
     })?
     .result;

@@ -72,13 +72,25 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     scenario(Udp, "udp.receive", "datagrams of 1400 bytes in, those that arrive"),
     scenario(Udp, "udp.plain.send", "datagrams of 1400 bytes out, complete checksums"),
     scenario(Udp, "udp.plain.receive", "datagrams of 1400 bytes in, complete checksums"),
-    scenario(Latency, "latency.block.1", "1-byte round trips, each side sleeps until it is woken"),
-    scenario(Latency, "latency.block.1024", "1 KiB round trips, each side sleeps until it is woken"),
+    scenario(
+        Latency,
+        "latency.block.1",
+        "1-byte round trips, each side sleeps on a core of its own until it is woken",
+    ),
+    scenario(
+        Latency,
+        "latency.block.1024",
+        "1 KiB round trips, each side sleeps on a core of its own until it is woken",
+    ),
     scenario(Latency, "latency.threaded.1", "1-byte round trips, application on its own thread"),
     scenario(Latency, "latency.threaded.1024", "1 KiB round trips, application on its own thread"),
     scenario(Latency, "latency.busy.1", "1-byte round trips, both sides poll without sleeping"),
     scenario(Latency, "latency.busy.1024", "1 KiB round trips, both sides poll without sleeping"),
-    scenario(Connections, "connections.1", "connections a second, one client, each side sleeps"),
+    scenario(
+        Connections,
+        "connections.1",
+        "connections a second, one client, each side sleeps on a core of its own",
+    ),
     scenario(Connections, "connections.32", "connections a second, 32 clients at once, each side sleeps"),
     scenario(Connections, "connections.busy.1", "connections a second, one client, the server polls"),
     scenario(

@@ -3,10 +3,11 @@
 use super::client::{
     DATAGRAM_LEN, READ_CHUNK, WRITE_CHUNK, read_whole, use_our_congestion_control, write_whole,
 };
+use super::cpu::{self, Sides};
 use super::rounds::{ContenderId, Rounds};
+use super::rpc;
 use super::stage::{KernelPair, PORT};
 use super::table::Metric;
-use super::{cpu, rpc};
 use crate::testbed::NetNs;
 use std::cell::RefCell;
 use std::io::{self, Read as _, Write as _};
@@ -99,6 +100,16 @@ pub(super) fn measure<T: Send>(
     let spent = cpu::process_seconds() - before;
     let (result, client_cpu) = brought.unwrap_or_else(|| Err(io::Error::other("the client did not run")))?;
     Ok(Served { result, server_cpu: spent - client_cpu })
+}
+
+/// As [`measure`], with each side on cores of its own: for sides that do little but wake each other.
+pub(super) fn measure_apart<T: Send>(
+    server: &mut dyn Server,
+    role: Role,
+    client: impl Fn(SocketAddr) -> io::Result<(T, f64)> + Sync,
+) -> io::Result<Served<T>> {
+    let sides = Sides::divide()?;
+    sides.server(|| measure(server, role, |address| sides.client(|| client(address))?))?
 }
 
 /// The kernel as a server, in a namespace of its own.
