@@ -360,7 +360,11 @@ impl Turns<'_> {
         take_in(now, &mut core);
         core.handle_deadlines(now, &mut woken);
         core.take_events(&mut woken);
+        let concerns_nobody = woken.is_empty() && !core.stack.wants_turn();
         drop(core);
+        if concerns_nobody && !self.machine.executor.is_ready() {
+            return;
+        }
         woken.into_iter().for_each(Waker::wake);
         self.run_tasks(look);
         if let Some(core) = self.machine.lock() {
