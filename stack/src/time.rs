@@ -49,7 +49,17 @@ impl Instant {
 
     /// How long after `earlier` this is; zero if it isn't.
     pub const fn since(self, earlier: Instant) -> Duration {
-        Duration::from_nanos(self.0.saturating_sub(earlier.0))
+        Duration::from_nanos(self.nanos_since(earlier))
+    }
+
+    /// As [`Instant::since`], in nanoseconds: a [`Duration`] keeps its seconds apart, which takes a division.
+    pub(crate) const fn nanos_since(self, earlier: Instant) -> u64 {
+        self.0.saturating_sub(earlier.0)
+    }
+
+    /// The instant `nanos` nanoseconds later.
+    pub(crate) const fn after_nanos(self, nanos: u64) -> Instant {
+        Instant(self.0.saturating_add(nanos))
     }
 }
 

@@ -144,7 +144,10 @@ impl Core {
 
     /// Collects the wakers that the stack's readiness events concern.
     pub(crate) fn take_events(&mut self, woken: &mut Woken) {
-        while let Some(event) = self.stack.poll_event() {
+        // Mostly there are none, which is seen without a call.
+        while self.stack.has_events()
+            && let Some(event) = self.stack.poll_event()
+        {
             self.waiters.notify(event.socket, event.readiness, woken);
         }
     }

@@ -306,7 +306,8 @@ impl Turns<'_> {
         }
         match received {
             Some(at) => *active_at = at,
-            None => self.settle_after(self.machine.now(), look, |_, _| {}),
+            None => self
+                .settle_after(self.machine.now(), look, |now, core, woken| core.handle_deadlines(now, woken)),
         }
         for port in self.shared.ports.iter().filter(|port| port.next_deadline().is_some()) {
             port.handle_deadline(self.machine.now())
@@ -340,7 +341,7 @@ impl Turns<'_> {
                 break;
             }
             received = Some(now);
-            self.settle_after(now, look, |now, core| {
+            self.settle_after(now, look, |now, core, _| {
                 for frame in batch.drain(..) {
                     core.stack.handle_frame(now, interface, frame);
                 }
@@ -350,25 +351,30 @@ impl Turns<'_> {
         Ok(received)
     }
 
-    /// Lets the stack take something in, wakes whom it concerns, runs ready tasks, and only then sends.
-    fn settle_after(&self, now: Instant, look: &mut Look<'_>, take_in: impl FnOnce(Instant, &mut Core)) {
+    /// Lets the stack take something in, wakes whom it concerns, runs ready tasks, and only then sends and handles what is
+    /// due: an answer doesn't wait for that.
+    fn settle_after(
+        &self,
+        now: Instant,
+        look: &mut Look<'_>,
+        take_in: impl FnOnce(Instant, &mut Core, &mut Woken),
+    ) {
         let Some(mut core) = self.machine.lock().filter(|core| core.up) else { return };
         let mut woken = Woken::new();
         // Another thread's call may have come in between.
         let now = now.max(core.stack.latest());
         core.take_turn();
-        take_in(now, &mut core);
-        core.handle_deadlines(now, &mut woken);
+        take_in(now, &mut core, &mut woken);
         core.take_events(&mut woken);
-        let concerns_nobody = woken.is_empty() && !core.stack.wants_turn();
         drop(core);
-        if concerns_nobody && !self.machine.executor.is_ready() {
-            return;
-        }
         woken.into_iter().for_each(Waker::wake);
         self.run_tasks(look);
-        if let Some(core) = self.machine.lock() {
-            self.shared.settle(self.machine, core, self.machine.now());
+        if let Some(mut core) = self.machine.lock() {
+            let now = self.machine.now();
+            let mut woken = Woken::new();
+            core.handle_deadlines(now, &mut woken);
+            self.shared.settle(self.machine, core, now);
+            woken.into_iter().for_each(Waker::wake);
         }
     }
 

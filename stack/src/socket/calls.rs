@@ -236,6 +236,11 @@ impl Stack {
         self.tcp.usage()
     }
 
+    /// Whether [`Stack::poll_event`] may bring one; false is certain.
+    pub(crate) fn has_events(&self) -> bool {
+        self.cx.has_events()
+    }
+
     /// The next socket whose readiness may have changed; each is told once for all that happened in between.
     pub fn poll_event(&mut self) -> Option<SocketEvent> {
         while let Some(socket) = self.cx.next_event() {

@@ -67,6 +67,11 @@ impl Context {
         }
     }
 
+    /// Whether [`Context::next_event`] has one.
+    pub(crate) fn has_events(&self) -> bool {
+        !self.events.is_empty()
+    }
+
     /// The next socket whose readiness may have changed.
     pub(crate) fn next_event(&mut self) -> Option<SocketId> {
         self.events.pop_front()

@@ -110,7 +110,9 @@ impl ReceiveQueue {
             whole += 1;
         }
         // Behind all copies: to give a reference back waits for the copy before it.
-        self.pieces.drain(..whole);
+        if whole > 0 {
+            self.pieces.drain(..whole);
+        }
         if self.pieces.is_empty() {
             let take = self.small.len().min(buffer.len() - count);
             buffer[count..count + take].copy_from_slice(&self.small[..take]);

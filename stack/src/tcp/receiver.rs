@@ -41,6 +41,8 @@ pub(crate) struct Receiver {
 
 /// Segments below this size don't open the window, in bytes (as in Linux).
 const TINY_SEGMENT: usize = 128;
+/// A window that comes in at once would read as "no sample".
+const WINDOW_TIME_MIN_NS: u64 = 1_000;
 /// Early ranges that are remembered for SACK blocks.
 const SACK_RECENT: usize = 4;
 
@@ -52,8 +54,8 @@ struct Tuning {
     since: Instant,
     /// Bytes that were read in the best round trip so far.
     space: usize,
-    /// The receiver's estimate of the round-trip time.
-    rtt: Duration,
+    /// The receiver's estimate of the round-trip time; 0 before the first sample.
+    rtt_ns: u64,
     /// Measuring without timestamps: when RCV.NXT passes `probe`, a window's time has passed.
     probe: SeqNum,
     probe_at: Instant,
@@ -249,7 +251,7 @@ impl Receiver {
     pub(crate) fn read(&mut self, now: Instant, count: usize, mss: u32) {
         let tuning = &mut self.tuning;
         tuning.copied += count;
-        if tuning.rtt.is_zero() || now.since(tuning.since) < tuning.rtt {
+        if tuning.rtt_ns == 0 || now.nanos_since(tuning.since) < tuning.rtt_ns {
             return;
         }
         if tuning.copied > tuning.space && tuning.since != Instant::ZERO {
@@ -264,9 +266,10 @@ impl Receiver {
     }
 
     /// A round-trip sample from a timestamp echo on a data segment.
-    pub(crate) fn rtt_sample(&mut self, sample: Duration) {
-        let rtt = &mut self.tuning.rtt;
-        *rtt = if rtt.is_zero() { sample } else { sample.min((*rtt * 7 + sample) / 8) };
+    pub(crate) fn rtt_sample(&mut self, sample_ns: u64) {
+        let rtt_ns = &mut self.tuning.rtt_ns;
+        let smoothed_ns = *rtt_ns - *rtt_ns / 8 + sample_ns / 8;
+        *rtt_ns = if *rtt_ns == 0 { sample_ns } else { sample_ns.min(smoothed_ns) };
     }
 
     /// Without timestamps, a round trip is at most the time in which a whole window comes in.
@@ -276,8 +279,8 @@ impl Receiver {
             return;
         }
         if tuning.probe_at != Instant::ZERO {
-            let sample = now.since(tuning.probe_at).max(Duration::from_micros(1));
-            tuning.rtt = if tuning.rtt.is_zero() { sample } else { tuning.rtt.min(sample) };
+            let sample_ns = now.nanos_since(tuning.probe_at).max(WINDOW_TIME_MIN_NS);
+            tuning.rtt_ns = if tuning.rtt_ns == 0 { sample_ns } else { tuning.rtt_ns.min(sample_ns) };
         }
         tuning.probe = self.next + self.advertised.signed_from(self.next).max(1) as u32;
         tuning.probe_at = now;
@@ -285,7 +288,7 @@ impl Receiver {
 
     /// The receiver's estimate of the round-trip time, and its auto-tuning's target in bytes.
     pub(crate) fn tuning_info(&self) -> (Duration, usize) {
-        (self.tuning.rtt, self.tuning.space)
+        (Duration::from_nanos(self.tuning.rtt_ns), self.tuning.space)
     }
 
     /// The stream offset of a sequence number, none where it lies before RCV.NXT.

@@ -57,6 +57,9 @@ impl Connection {
     /// Moves bytes to `buffer`, up to the urgent mark: a read stops there, so that the application finds it. The next one
     /// skips the urgent byte, or begins with it (`SO_OOBINLINE`).
     pub(crate) fn read_stream(&mut self, buffer: &mut [u8], peek: bool) -> usize {
+        if !self.has_urgent_mark() && !peek {
+            return self.rcv.queue.read(buffer);
+        }
         let mut skip = 0;
         let mut len = buffer.len();
         match self.urgent_ahead() {
@@ -87,7 +90,8 @@ impl Connection {
 
     /// How many unread bytes lie before the urgent one.
     fn urgent_ahead(&self) -> Option<usize> {
+        let mark = self.urgent.mark?;
         let read = self.rcv.queue.next_offset() - self.rcv.queue.readable() as u64;
-        self.urgent.mark.and_then(|mark| usize::try_from(mark.checked_sub(read)?).ok())
+        usize::try_from(mark.checked_sub(read)?).ok()
     }
 }

@@ -86,6 +86,11 @@ fn forget_paths() -> io::Result<()> {
     std::fs::write("/proc/sys/net/ipv4/tcp_no_metrics_save", "1")
 }
 
+/// Has the kernel of a namespace open its connections without timestamps (RFC 7323).
+pub(super) fn drop_timestamps(ns: &NetNs) -> io::Result<()> {
+    ns.run(|| std::fs::write("/proc/sys/net/ipv4/tcp_timestamps", "0")).map_err(io::Error::other)?
+}
+
 fn address(netlink: &mut Netlink, name: &str, address: Ipv4Addr) -> Result<(), TestbedError> {
     netlink.add_address(name, Cidr::new(address, PREFIX_LEN))?;
     netlink.set_up(name)

@@ -171,10 +171,14 @@ impl World for Shared {
         if !core.up {
             return;
         }
-        let mut woken = Woken::new();
-        // A turn has just handled what is due; and what goes over the loopback is carried with what is sent, if anything
+        // A turn handles what is due by itself; and what goes over the loopback is carried with what is sent, if anything
         // ever is.
-        if !self.bell.turning.load(Ordering::Relaxed) || self.ports.is_empty() {
+        let in_turn = self.bell.turning.load(Ordering::Relaxed) && !self.ports.is_empty();
+        if in_turn && !core.stack.has_events() && !core.stack.wants_turn() {
+            return;
+        }
+        let mut woken = Woken::new();
+        if !in_turn {
             core.handle_deadlines(now, &mut woken);
         }
         core.take_events(&mut woken);

@@ -160,7 +160,7 @@ pub(super) fn sample_round_trip(
         && segment_bytes >= conn.rcv.segment_max
         && let Some(sent) = conn.echo_time(now, echo.echo)
     {
-        conn.rcv.rtt_sample(now.since(sent).max(Duration::from_millis(1)));
+        conn.rcv.rtt_sample(now.nanos_since(sent).max(ROUND_TRIP_MIN_NS));
     }
 }
 
@@ -341,5 +341,7 @@ pub(super) fn delivered(conn: &Connection) -> Outcome {
     }
 }
 
+/// The least round trip that a timestamp of milliseconds can tell.
+const ROUND_TRIP_MIN_NS: u64 = 1_000_000;
 /// How long TS.Recent is believed on an idle connection (RFC 7323 section 5.5).
 const RECENT_VALID: Duration = Duration::from_secs(24 * 86_400);

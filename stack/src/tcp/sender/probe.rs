@@ -1,7 +1,5 @@
 //! Tail loss probes: one segment, two round trips after the last, in place of a time-out (RFC 8985 section 7).
 
-use crate::time::Duration;
-
 /// The state of RFC 8985 section 7.
 #[derive(Debug, Default)]
 pub(super) struct Probe {
@@ -75,22 +73,20 @@ impl Probe {
     }
 }
 
-/// Section 7.2: how long to wait for an ACK. With one segment in flight the receiver may delay its ACK.
-pub(super) fn timeout(
-    srtt: Option<Duration>,
-    segments_out: u32,
-    rto_initial: Duration,
-    delay_max: Duration,
-) -> Duration {
-    match srtt {
-        None => rto_initial,
-        Some(srtt) if segments_out == 1 => srtt * 2 + delay_max,
-        Some(srtt) => srtt * 2 + TIMEOUT_MIN,
+/// Section 7.2: how long to wait for an ACK, in nanoseconds. With one segment in flight the receiver may delay its ACK. An
+/// `srtt_ns` of 0 is not known yet.
+pub(super) fn timeout_ns(srtt_ns: u64, segments_out: u32, delay_max_ns: u64) -> u64 {
+    match (srtt_ns, segments_out) {
+        (0, _) => RTT_UNKNOWN_NS,
+        (_, 1) => srtt_ns.saturating_mul(2).saturating_add(delay_max_ns),
+        _ => srtt_ns.saturating_mul(2).saturating_add(TIMEOUT_MIN_NS),
     }
 }
 
+/// The time-out without a round-trip time.
+const RTT_UNKNOWN_NS: u64 = 1_000_000_000;
 /// Two ticks of Linux's clock at 1000 Hz.
-const TIMEOUT_MIN: Duration = Duration::from_millis(2);
+const TIMEOUT_MIN_NS: u64 = 2_000_000;
 
 #[cfg(test)]
 mod tests {
@@ -106,10 +102,10 @@ mod tests {
 
     #[test]
     fn waits_two_round_trips_and_for_a_delayed_ack() {
-        let ms = Duration::from_millis;
-        assert_eq!(timeout(None, 5, ms(1000), ms(200)), ms(1000));
-        assert_eq!(timeout(Some(ms(50)), 5, ms(1000), ms(200)), ms(102));
-        assert_eq!(timeout(Some(ms(50)), 1, ms(1000), ms(200)), ms(300));
+        let ms = |ms: u64| ms * 1_000_000;
+        assert_eq!(timeout_ns(0, 5, ms(200)), ms(1000));
+        assert_eq!(timeout_ns(ms(50), 5, ms(200)), ms(102));
+        assert_eq!(timeout_ns(ms(50), 1, ms(200)), ms(300));
     }
 
     #[test]

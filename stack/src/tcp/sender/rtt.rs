@@ -109,12 +109,20 @@ impl Rtt {
     }
 
     pub(super) fn rto(&self) -> Duration {
-        let doubled = self.base_ns.saturating_mul(1 << u32::from(self.backoff).min(31));
-        Duration::from_nanos(doubled.min(self.rto_max_ns))
+        Duration::from_nanos(self.rto_ns())
+    }
+
+    pub(super) fn rto_ns(&self) -> u64 {
+        self.base_ns.saturating_mul(1 << u32::from(self.backoff).min(31)).min(self.rto_max_ns)
     }
 
     pub(super) fn backoff(&self) -> u8 {
         self.backoff
+    }
+
+    /// 0 before the first sample.
+    pub(super) fn srtt_ns(&self) -> u64 {
+        self.srtt_ns
     }
 
     pub(super) fn srtt(&self) -> Option<Duration> {
@@ -131,8 +139,8 @@ impl Rtt {
         self.min.get()
     }
 
-    pub(super) fn rto_min(&self) -> Duration {
-        Duration::from_nanos(self.rto_min_ns)
+    pub(super) fn rto_min_ns(&self) -> u64 {
+        self.rto_min_ns
     }
 }
 

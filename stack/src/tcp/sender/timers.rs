@@ -156,11 +156,11 @@ impl Sender {
             && matches!(self.state, CongestionState::Open | CongestionState::Cwr)
             && !self.probe.is_open();
         let Some(head) = self.board.head().filter(|_| allowed) else { return false };
-        let rto = self.rtt.rto();
-        let delay_max = self.rtt.rto_min();
-        let wait = probe::timeout(self.rtt.srtt(), self.board.counts().out, RTO_UNKNOWN, delay_max);
-        let rto_at = if from_now { now + rto } else { head.sent_at + rto };
-        let at = if rto_at > now { rto_at.min(now + wait) } else { now + wait };
+        let rto_from = if from_now { now } else { head.sent_at };
+        let rto_at = rto_from.after_nanos(self.rtt.rto_ns());
+        let wait_ns = probe::timeout_ns(self.rtt.srtt_ns(), self.board.counts().out, self.rtt.rto_min_ns());
+        let probe_at = now.after_nanos(wait_ns);
+        let at = if rto_at > now { rto_at.min(probe_at) } else { probe_at };
         self.timer = Some((TimerKind::Probe, at));
         true
     }
@@ -181,7 +181,5 @@ impl Sender {
 
 /// The least time to a deadline that is due already: one tick.
 const SOON: Duration = Duration::from_millis(1);
-/// The probe's time-out without a round-trip time (RFC 8985 section 7.2).
-const RTO_UNKNOWN: Duration = Duration::from_secs(1);
 /// The least time that reneging has to prove itself.
 const RENEGING_WAIT_MIN: Duration = Duration::from_millis(10);
