@@ -48,7 +48,8 @@ Each ratio compares medians of interleaved rounds: only figures of one run
 are comparable. A quiet machine with two cores or more gives steady ones.
 Round trips, and connections of a single client, are measured with the client
 on one core and the server on the others; all else goes where the scheduler
-puts it. Round trips go without TCP timestamps, which smoltcp doesn't offer.";
+puts it. Neither those nor any connections in `bench connections` have TCP
+timestamps, which smoltcp doesn't offer.";
 
 const DOCTOR_EXAMPLES: &str = "\
 Exit code 0 says that `tapstack demo --world tap` can run here, 1 that it

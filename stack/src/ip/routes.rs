@@ -79,14 +79,16 @@ impl RouteEntry {
 /// All routes of a stack.
 pub(crate) struct Routes {
     by_prefix: KeyedMap<(u8, Ipv4Addr), SmallVec<[RouteEntry; 1]>>,
-    /// Prefixes of each length: only lengths that occur are looked up.
+    /// Prefixes of each length.
     lengths: [u32; 33],
+    /// A bit for each length that occurs: only those are looked up.
+    occurring: u64,
     count: usize,
 }
 
 impl Routes {
     pub(crate) fn new(key: KeyedState) -> Routes {
-        Routes { by_prefix: KeyedMap::with_hasher(key), lengths: [0; 33], count: 0 }
+        Routes { by_prefix: KeyedMap::with_hasher(key), lengths: [0; 33], occurring: 0, count: 0 }
     }
 
     /// Errors: `EINVAL` for an impossible prefix, `EADDRINUSE` where it is there already, `ENOBUFS` at the limit.
@@ -101,6 +103,7 @@ impl Routes {
         }
         if routes.is_empty() {
             self.lengths[usize::from(cidr.prefix_len)] += 1;
+            self.occurring |= 1 << cidr.prefix_len;
         }
         let at = routes.partition_point(|other| other.metric <= route.metric);
         routes.insert(at, route);
@@ -118,7 +121,11 @@ impl Routes {
         self.count -= 1;
         if routes.is_empty() {
             self.by_prefix.remove(&key);
-            self.lengths[usize::from(cidr.prefix_len)] -= 1;
+            let count = &mut self.lengths[usize::from(cidr.prefix_len)];
+            *count -= 1;
+            if *count == 0 {
+                self.occurring &= !(1 << cidr.prefix_len);
+            }
         }
         Ok(())
     }
@@ -133,10 +140,17 @@ impl Routes {
 
     /// The best route to a destination, out of one interface if the way out is given.
     pub(crate) fn lookup(&self, to: Ipv4Addr, out: Option<InterfaceId>) -> Option<&RouteEntry> {
-        (0..=32u8).rev().filter(|&len| self.lengths[usize::from(len)] > 0).find_map(|len| {
-            let routes = self.by_prefix.get(&(len, Cidr::new(to, len).network()))?;
-            routes.iter().find(|route| out.is_none_or(|out| out == route.interface))
-        })
+        let mut left = self.occurring;
+        while let Some(len) = left.checked_ilog2() {
+            left &= !(1 << len);
+            let len = len as u8;
+            let routes = self.by_prefix.get(&(len, Cidr::new(to, len).network()));
+            let mut routes = routes.into_iter().flatten();
+            if let Some(found) = routes.find(|route| out.is_none_or(|out| out == route.interface)) {
+                return Some(found);
+            }
+        }
+        None
     }
 
     /// All routes, the longest prefixes first.

@@ -16,7 +16,8 @@ pub(crate) fn initial_sequence(cx: &Context, tuple: &Tuple) -> SeqNum {
 /// The offset of a pair of hosts' timestamp clock: the same for all their connections, so that a new connection's
 /// timestamps follow on the last one's (RFC 7323 section 5.5, RFC 6191).
 pub(crate) fn timestamp_offset(cx: &Context, tuple: &Tuple) -> u32 {
-    cx.keys.timestamps.hash_one((tuple.local.0, tuple.remote.0)) as u32
+    let hosts = Tuple { local: (tuple.local.0, 0), remote: (tuple.remote.0, 0) };
+    cx.keys.timestamps.hash_one(hosts) as u32
 }
 
 /// The timestamp clock: one tick a millisecond (RFC 7323 section 5.4 asks for 1 ms to 1 s).

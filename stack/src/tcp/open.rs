@@ -40,10 +40,11 @@ impl Connection {
         route: Route,
         settings: Arc<Settings>,
         owner: Owner,
-    ) -> Connection {
+    ) -> Box<Connection> {
         let iss = isn::initial_sequence(cx, &tuple);
         let sender = Sender::new(cx.now, iss + 1, &SenderConfig::default());
-        let mut conn = Connection {
+        let rcv = new_receiver(&settings, config, config.window_scaling, SeqNum::new(0));
+        Box::new(Connection {
             id: ConnectionId { index: 0, generation: 0 },
             tuple,
             port: PortName {
@@ -70,7 +71,7 @@ impl Connection {
             },
             sender,
             send_queue: SendQueue::new(iss + 1),
-            rcv: Receiver::new(SeqNum::new(0), 0, 0, 0),
+            rcv,
             ack: AckState::new(SeqNum::new(0)),
             timestamps: Timestamps {
                 enabled: config.timestamps,
@@ -96,9 +97,7 @@ impl Connection {
             fin_queued: false,
             flags: Flags::default(),
             armed: Armed::default(),
-        };
-        conn.rcv = conn.new_receiver(config, SeqNum::new(0));
-        conn
+        })
     }
 
     /// Begins beyond what the last connection between the same ends has used, which waited in TIME-WAIT until now (RFC 9293
@@ -131,7 +130,7 @@ impl Connection {
             self.timestamps.recent_at = cx.now;
         }
         let advertised = self.syn_window();
-        self.rcv = self.new_receiver(config, segment.seq + 1);
+        self.rcv = new_receiver(&self.settings, config, self.handshake.scaling, segment.seq + 1);
         if !self.handshake.scaling {
             self.rcv.scale = 0;
         }
@@ -197,30 +196,6 @@ impl Connection {
         self.snd.wnd_max = self.snd.wnd_max.max(window);
     }
 
-    /// Our window scale, chosen so that the largest buffer can be offered (RFC 7323 section 2.3).
-    fn receive_scale(&self, limit_max: usize) -> u8 {
-        if !self.handshake.scaling {
-            return 0;
-        }
-        (0..WINDOW_SCALE_MAX)
-            .find(|&scale| (u16::MAX as usize) << scale >= limit_max)
-            .unwrap_or(WINDOW_SCALE_MAX)
-    }
-
-    fn new_receiver(&self, config: &TcpConfig, first: SeqNum) -> Receiver {
-        let (buffer, buffer_max) = match self.settings.receive_buffer {
-            Some(fixed) => (fixed as usize, fixed as usize),
-            None => (config.receive_buffer.initial, config.receive_buffer.max),
-        };
-        // The scale covers what could be set later, the window what is offered now.
-        let scale = self.receive_scale(config.receive_buffer.max.max(buffer_max));
-        let clamp = match self.settings.window_clamp {
-            0 => usize::MAX,
-            clamp => clamp as usize,
-        };
-        Receiver::new(first, scale, (buffer / 2).min(clamp), (buffer_max / 2).min(clamp))
-    }
-
     /// The window that our SYN offers, unscaled: whole segments, as far as 16 bits go.
     pub(crate) fn syn_window(&self) -> u16 {
         let passive = self.state == TcpState::SynReceived;
@@ -246,4 +221,23 @@ impl Connection {
         let wanted = wanted.min(config.send_buffer.max as u64) as u32;
         self.flags.send_limit = self.flags.send_limit.max(wanted);
     }
+}
+
+fn new_receiver(settings: &Settings, config: &TcpConfig, scaling: bool, first: SeqNum) -> Receiver {
+    let (buffer, buffer_max) = match settings.receive_buffer {
+        Some(fixed) => (fixed as usize, fixed as usize),
+        None => (config.receive_buffer.initial, config.receive_buffer.max),
+    };
+    // The scale covers what could be set later, the window what is offered now.
+    let scale = if scaling { receive_scale(config.receive_buffer.max.max(buffer_max)) } else { 0 };
+    let clamp = match settings.window_clamp {
+        0 => usize::MAX,
+        clamp => clamp as usize,
+    };
+    Receiver::new(first, scale, (buffer / 2).min(clamp), (buffer_max / 2).min(clamp))
+}
+
+/// Our window scale, chosen so that the largest buffer can be offered (RFC 7323 section 2.3).
+fn receive_scale(limit_max: usize) -> u8 {
+    (0..WINDOW_SCALE_MAX).find(|&scale| (u16::MAX as usize) << scale >= limit_max).unwrap_or(WINDOW_SCALE_MAX)
 }

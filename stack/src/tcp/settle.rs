@@ -13,9 +13,9 @@ use crate::stack::Context;
 
 impl Tcp {
     /// Enters a new connection into the tables.
-    pub(crate) fn insert(&mut self, conn: Connection) -> ConnectionId {
+    pub(crate) fn insert(&mut self, conn: Box<Connection>) -> ConnectionId {
         let (tuple, port) = (conn.tuple, conn.port);
-        let id = self.connections.insert(Box::new(conn));
+        let id = self.connections.insert(conn);
         self.demux.insert(tuple, Slot::Connection(id));
         self.ports.connected(port);
         id

@@ -1,4 +1,5 @@
-//! `bench connections`: how many connections a second can be opened and closed, from one client and from many.
+//! `bench connections`: how many connections a second can be opened and closed, from one client and from many. There are no
+//! timestamps; a single client and its server are on cores of their own.
 
 use super::Settings;
 use super::client;
@@ -24,6 +25,10 @@ pub(super) fn add(rounds: &mut Rounds<'_>, settings: Settings) -> io::Result<()>
     let busy = shared(OurServer::new(tap()?, Drive::Busy)?);
     let kernel = shared(KernelServer::new(stage::veth(true)?));
     let smoltcp = shared(SmoltcpServer::offload()?);
+    // As for round trips: smoltcp has none by itself.
+    for server in [&ours, &busy, &kernel, &smoltcp] {
+        stage::drop_timestamps(&server.borrow().client_ns())?;
+    }
     for (clients, block, spinning) in
         [(1, "connections.1", "connections.busy.1"), (32, "connections.32", "connections.busy.32")]
     {

@@ -206,9 +206,9 @@ fn sync_as_ordered(orders: &Receiver<Order>, health: &Health) {
         if let Err(error) = &result {
             health.fail(error);
         }
-        // Let go of the files first: who is told may drop the disk, and expect the folder's lock to be gone with it.
-        let told: Vec<Arc<Done>> = waiting.into_iter().map(|order| order.done).collect();
-        for done in told {
+        // Whoever is told may let the disk go and give it to another machine: nothing may hold its lock here any more.
+        let dones: Vec<Arc<Done>> = waiting.into_iter().map(|order| order.done).collect();
+        for done in dones {
             done.finish(match &result {
                 Ok(()) => Ok(()),
                 Err(error) => Err(io::Error::new(error.kind(), error.to_string())),
@@ -252,4 +252,34 @@ impl Health {
 /// Locks of this file guard plain data that is whole at any time, so a panic elsewhere doesn't spoil it.
 fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Weak;
+    use std::sync::atomic::AtomicUsize;
+    use std::task::Wake;
+
+    /// Counts who holds a file when it is woken.
+    struct Holders(Weak<fs::File>, AtomicUsize);
+
+    impl Wake for Holders {
+        fn wake(self: Arc<Holders>) {
+            self.1.store(self.0.strong_count(), Ordering::SeqCst);
+        }
+    }
+
+    #[test]
+    fn whoever_is_told_of_a_sync_can_let_the_disk_go() {
+        let folder = Arc::new(fs::File::open(std::env::temp_dir()).unwrap());
+        let holders = Arc::new(Holders(Arc::downgrade(&folder), AtomicUsize::new(usize::MAX)));
+        let done = Arc::new(Done::default());
+        lock(&done.0).1 = Some(Waker::from(Arc::clone(&holders)));
+        let (orders, received) = sync_channel(1);
+        orders.send(Order { files: vec![folder], done }).unwrap();
+        drop(orders);
+        sync_as_ordered(&received, &Health::default());
+        assert_eq!(holders.1.load(Ordering::SeqCst), 0, "the thread still held the folder, and so its lock");
+    }
 }

@@ -96,13 +96,19 @@ impl Shared {
         })
     }
 
-    /// Waits until a device is readable, the bell rings or `wait` is over.
+    /// Waits until a device is readable, the bell rings or `wait` is over; perhaps for less.
+    ///
+    /// `epoll_wait` counts in milliseconds; most of TCP's timers on a short path would be late by more than they are
+    /// long. So the last millisecond of a short wait is made on the poll's own descriptor, with `ppoll`, which takes two
+    /// system calls. What comes before it is a wait of its own: a deadline is seldom what ends it.
     pub(super) fn wait(&self, driver: &mut super::Driver, wait: Option<Duration>) -> io::Result<()> {
         let Some(precise) = wait.filter(|wait| !wait.is_zero() && *wait < PRECISE_BELOW) else {
             return driver.poll.poll(&mut driver.events, wait);
         };
-        // `epoll_wait` counts in milliseconds; most of TCP's timers on a short path would be late by more than they
-        // are long. So short waits are made on the poll's own descriptor, with `ppoll`.
+        let whole = Duration::from_millis(u64::from(precise.subsec_millis()));
+        if !whole.is_zero() {
+            return driver.poll.poll(&mut driver.events, Some(whole));
+        }
         let nanos = precise.subsec_nanos();
         let time = rustix::time::Timespec { tv_sec: 0, tv_nsec: nanos.into() };
         let descriptor = rustix::event::PollFd::new(&self.descriptor, rustix::event::PollFlags::IN);
@@ -287,5 +293,5 @@ fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// What is sent between two looks at the devices: that much fits into any recent core's own cache.
 const BURST_BYTES_MAX: u64 = 128 << 10;
 
-/// Shorter sleeps than this are not rounded up to milliseconds.
+/// Shorter sleeps than this are not rounded up to milliseconds: they end in time, with one more turn before the end.
 const PRECISE_BELOW: Duration = Duration::from_millis(20);

@@ -77,7 +77,7 @@ impl Tcp {
         settings: Arc<Settings>,
         listener: SocketId,
         segment: &Segment,
-    ) -> Connection {
+    ) -> Box<Connection> {
         let mut conn = Connection::new(cx, &self.config, tuple, route, settings, Owner::Listener(listener));
         conn.state = TcpState::SynReceived;
         conn.handshake.passive = true;
