@@ -9,8 +9,8 @@
 //!
 //! A turn reads a batch of frames outside of the stack's lock, hands it in, wakes and runs tasks, and sends until
 //! nothing is left: so an app's answer carries the acknowledgement. Datagrams that a task sends leave when it yields, at
-//! the latest (`put_off`). Between turns the loop sleeps until a device is
-//! readable, a deadline is due, or another thread's call made a task ready or a deadline nearer. With busy polling it
+//! the latest (`put_off`). Deadlines are handled behind each batch's answers. Between turns the loop sleeps until a device
+//! is readable, a deadline is due, or another thread's call made a task ready or a deadline nearer. With busy polling it
 //! asks the devices for a while before it sleeps (`spin`).
 //!
 //! Whoever holds the driver drives (`seat`). [`Machine::run`] and [`RunningMachine`] hold it while they run, and a
@@ -218,8 +218,8 @@ impl Machine {
                     && main.woken.load(Ordering::SeqCst)
                     && main.woken.swap(false, Ordering::SeqCst)
                 {
-                    let mut poll = || future.as_mut().poll(&mut Context::from_waker(&waker));
-                    if let TaskPoll::Ready(done) = self.turns().poll_task(&mut poll) {
+                    let mut cx = Context::from_waker(&waker);
+                    if let TaskPoll::Ready(done) = self.turns().poll_task(|| future.as_mut().poll(&mut cx)) {
                         output = Some(done);
                     }
                 }
@@ -234,7 +234,7 @@ impl Machine {
         }
     }
 
-    /// One turn, for a program that owns its loop: receives what waits, handles what is due, runs tasks, sends. Sleeps
+    /// One turn, for a program that owns its loop: receives what waits, runs tasks, sends, handles what is due. Sleeps
     /// for `timeout` at most if there is nothing to do; none sleeps until there is, and zero doesn't sleep.
     ///
     /// Errors: as [`Machine::run`].

@@ -16,7 +16,7 @@ use std::sync::Arc;
 /// the task yields, which is when an await has to wait; or as soon as the socket has 64 of them, about 64 KiB, or a full
 /// send buffer. So a burst costs one turn, and one super-frame where the device takes such. A task that goes on for long
 /// without yielding holds them up, as it does everything else on that loop: it may [`UdpSocket::flush`]. On any other
-/// thread a datagram leaves within the call.
+/// thread, and in the simulated world, a datagram leaves within the call.
 #[derive(Debug)]
 pub struct UdpSocket {
     socket: Socket,

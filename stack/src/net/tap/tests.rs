@@ -140,6 +140,30 @@ fn a_sleep_lasts_and_the_loop_sleeps_with_it() {
     assert!((Duration::from_millis(30)..PATIENCE).contains(&slept), "{slept:?}");
 }
 
+/// A device that brings frames again and again, which concern nobody.
+struct Endless {
+    left: Arc<AtomicU64>,
+}
+
+impl Receive for Endless {
+    fn receive(&mut self, _: Instant) -> io::Result<Option<RxFrame>> {
+        let left = self.left.load(Ordering::Relaxed);
+        self.left.store(left.saturating_sub(1), Ordering::Relaxed);
+        Ok((left > 0).then(|| RxFrame::new(vec![0xff; 60])))
+    }
+}
+
+#[test]
+fn deadlines_come_though_frames_never_end() {
+    let left = Arc::new(AtomicU64::new(20_000_000));
+    let (ours, _theirs) = pair();
+    let device = Device { rx: Box::new(Endless { left: Arc::clone(&left) }), ..device("a", ours) };
+    let machine = machine_on("a", 1, device);
+    let host = machine.host();
+    machine.run(host.sleep(Duration::from_millis(1))).unwrap();
+    assert!(left.load(Ordering::Relaxed) > 0, "the sleep ended only when the frames did");
+}
+
 #[test]
 fn calls_of_other_threads_get_the_loop_up() {
     let (one, other) = pair();
