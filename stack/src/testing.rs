@@ -77,14 +77,7 @@ impl Net {
         addresses: &[&str],
         change: impl FnOnce(&mut InterfaceConfig),
     ) -> End {
-        let mut config = InterfaceConfig {
-            name: "eth".into(),
-            medium: Medium::Ethernet,
-            mac: mac(machine, self.machines[machine].interfaces().len()),
-            mtu: 1500,
-            addresses: addresses.iter().map(|text| cidr(text)).collect(),
-            offloads: Offloads::default(),
-        };
+        let mut config = ethernet(mac(machine, self.machines[machine].interfaces().len()), addresses);
         change(&mut config);
         let id = self.machines[machine].add_interface(self.now, config).unwrap();
         (machine, id)
@@ -275,6 +268,27 @@ impl Net {
 pub(crate) fn cidr(text: &str) -> Cidr {
     let (address, prefix_len) = text.split_once('/').unwrap();
     Cidr::new(address.parse().unwrap(), prefix_len.parse().unwrap())
+}
+
+/// A machine by itself, at 10.0.0.`number`, with a change to its interface's configuration.
+pub(crate) fn machine_with(now: Instant, number: u8, change: impl FnOnce(&mut InterfaceConfig)) -> Stack {
+    let config = Config { seed: number.into(), machine: number.into(), ..Config::default() };
+    let mut stack = Stack::new(now, config);
+    let mut config = ethernet(mac(number.into(), 0), &[&format!("10.0.0.{number}/24")]);
+    change(&mut config);
+    stack.add_interface(now, config).unwrap();
+    stack
+}
+
+fn ethernet(mac: MacAddr, addresses: &[&str]) -> InterfaceConfig {
+    InterfaceConfig {
+        name: "eth".into(),
+        medium: Medium::Ethernet,
+        mac,
+        mtu: 1500,
+        addresses: addresses.iter().map(|text| cidr(text)).collect(),
+        offloads: Offloads::default(),
+    }
 }
 
 /// The link address that [`Net::interface`] gives a machine's interface.

@@ -4,8 +4,7 @@
 use super::*;
 use crate::frame::{RxFrame, RxTrain, TxFrame};
 use crate::socket::{Errno, OptionName, RecvFlags, SendFlags, SocketId, SocketKind, SocketOption, TcpInfo};
-use crate::stack::{Config, InterfaceConfig, Medium, Offloads};
-use crate::testing::{cidr, mac};
+use crate::testing::machine_with;
 use crate::time::{Duration, Instant};
 use bytes::Bytes;
 use proptest::prelude::*;
@@ -53,25 +52,11 @@ struct World {
     server_socket: SocketId,
 }
 
-fn machine(number: u8, now: Instant) -> Stack {
-    let config = Config { seed: number.into(), machine: number.into(), ..Config::default() };
-    let mut stack = Stack::new(now, config);
-    let interface = InterfaceConfig {
-        name: "eth".into(),
-        medium: Medium::Ethernet,
-        mac: mac(number.into(), 0),
-        mtu: 1500,
-        addresses: vec![cidr(&format!("10.0.0.{number}/24"))],
-        offloads: Offloads::default(),
-    };
-    stack.add_interface(now, interface).unwrap();
-    stack
-}
-
 impl World {
     fn new() -> World {
         let now = Instant::from_millis(1_000);
-        let (mut client, mut servers) = (machine(1, now), [machine(2, now), machine(2, now)]);
+        let machine = |number| machine_with(now, number, |_| {});
+        let (mut client, mut servers) = (machine(1), [machine(2), machine(2)]);
         servers[1].express.closed = true;
         servers[1].tcp.short_ways.closed = true;
         let mut listener = None;

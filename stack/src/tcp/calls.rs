@@ -233,7 +233,7 @@ impl Tcp {
     ) -> Result<usize, Errno> {
         let mut conn = conn.and_then(|conn| self.connections.take(conn)).ok_or(Errno::EPIPE)?;
         let sent = self.send_on(cx, &mut conn, data, flags);
-        self.settle_sent(cx, ip, sockets, conn);
+        self.settle_bytes(cx, ip, sockets, conn);
         sent
     }
 
@@ -306,7 +306,7 @@ impl Tcp {
             conn.receive(cx, buffer, flags.peek)
         };
         if received.is_ok() && !flags.peek {
-            self.settle_received(cx, ip, sockets, conn);
+            self.settle_bytes(cx, ip, sockets, conn);
         } else {
             self.connections.put(conn);
         }

@@ -66,9 +66,9 @@ impl Tcp {
         self.connections.put(conn);
     }
 
-    /// As [`Tcp::settle`], after a call that moved bytes from the application to the send queue: nothing but what depends
-    /// on that queue has changed then, and no deadline.
-    pub(crate) fn settle_sent(
+    /// As [`Tcp::settle`], after a call that moved bytes between the application and a queue: nothing but what depends on
+    /// the queues has changed then, and no deadline.
+    pub(crate) fn settle_bytes(
         &mut self,
         cx: &mut Context,
         ip: &mut Ip,
@@ -80,22 +80,6 @@ impl Tcp {
         }
         self.charge(&mut conn);
         self.tell_writable(cx, sockets, &mut conn);
-        self.make_ready(cx, ip, &mut conn);
-        self.connections.put(conn);
-    }
-
-    /// The same after a call that took bytes from the receive queue.
-    pub(crate) fn settle_received(
-        &mut self,
-        cx: &mut Context,
-        ip: &mut Ip,
-        sockets: &mut Sockets,
-        mut conn: Box<Connection>,
-    ) {
-        if !conn.is_calm() {
-            return self.settle(cx, ip, sockets, conn);
-        }
-        self.charge(&mut conn);
         self.make_ready(cx, ip, &mut conn);
         self.connections.put(conn);
     }

@@ -4,7 +4,8 @@ use crate::capture::Observer;
 use crate::device::{Device, MemoryOptions, memory};
 use crate::frame::{GsoKind, Outcome, RxFrame, TxFrame};
 use crate::socket::{Errno, RecvFlags, SocketId, SocketKind, SocketOption};
-use crate::stack::{Cidr, Config, InterfaceConfig, InterfaceId, MacAddr, Offloads, Stack};
+use crate::stack::{InterfaceId, Offloads, Stack};
+use crate::testing::machine_with;
 use crate::time::Instant;
 use core::net::{Ipv4Addr, SocketAddr};
 use proptest::prelude::*;
@@ -57,7 +58,7 @@ impl Link {
     fn new(options: MemoryOptions) -> Link {
         let now = Instant::from_millis(1_000);
         let (a, b) = memory::pair(["a", "b"], MemoryOptions { queue_frames_max: 10_000, ..options });
-        let (mut sender, mut receiver) = (stack(now, SENDER, &a), stack(now, RECEIVER, &b));
+        let (mut sender, mut receiver) = (machine(now, 1, &a), machine(now, 2, &b));
         let bind = |stack: &mut Stack, address: Ipv4Addr, port: u16| {
             let id = stack.socket(SocketKind::Datagram).unwrap();
             stack.bind(id, (address, port).into()).unwrap();
@@ -173,19 +174,10 @@ impl Link {
     }
 }
 
-fn stack(now: Instant, address: Ipv4Addr, device: &Device) -> Stack {
-    let [.., last] = address.octets();
-    let mut stack = Stack::new(now, Config { seed: last.into(), ..Config::default() });
-    let interface = InterfaceConfig {
-        name: device.name.clone(),
-        medium: device.medium,
-        mac: MacAddr([2, 0, 0, 0, 0, last]),
-        mtu: device.mtu,
-        addresses: vec![Cidr::new(address, 24)],
-        offloads: device.offloads,
-    };
-    stack.add_interface(now, interface).unwrap();
-    stack
+fn machine(now: Instant, number: u8, device: &Device) -> Stack {
+    machine_with(now, number, |interface| {
+        (interface.medium, interface.mtu, interface.offloads) = (device.medium, device.mtu, device.offloads);
+    })
 }
 
 fn steps(len_max: usize) -> impl Strategy<Value = Vec<Step>> {
