@@ -49,7 +49,7 @@ are comparable. A quiet machine with two cores or more gives steady ones.
 Round trips, and connections of a single client, are measured with the client
 on one core and the server on the others; all else goes where the scheduler
 puts it. Neither those nor any connections in `bench connections` have TCP
-timestamps, which smoltcp doesn't offer.";
+timestamps, which smoltcp doesn't offer by itself.";
 
 const DOCTOR_EXAMPLES: &str = "\
 Exit code 0 says that `tapstack demo --world tap` can run here, 1 that it
