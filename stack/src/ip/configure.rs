@@ -166,6 +166,11 @@ impl Ip {
         }
     }
 
+    /// Whether super-frames leave an interface as they are, to be cut on its other side if at all.
+    pub(crate) fn carries_super_frames(&self, interface: InterfaceId) -> bool {
+        self.link.interface(interface).is_some_and(|i| i.offloads.tso_max > 0 && !i.offloads.software)
+    }
+
     /// See [`Ip::set_watched`].
     pub(crate) fn is_watched(&self) -> bool {
         self.watched

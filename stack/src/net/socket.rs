@@ -65,16 +65,6 @@ impl Socket {
         cx: &mut Context<'_>,
         direction: Direction,
         token: &mut Option<Token>,
-        call: impl FnOnce(Instant, &mut Stack, SocketId) -> Result<R, Errno>,
-    ) -> Poll<Result<R, Errno>> {
-        self.poll_and_settle(cx, direction, token, Settle::Now, call)
-    }
-
-    fn poll_and_settle<R>(
-        &self,
-        cx: &mut Context<'_>,
-        direction: Direction,
-        token: &mut Option<Token>,
         settle: Settle,
         call: impl FnOnce(Instant, &mut Stack, SocketId) -> Result<R, Errno>,
     ) -> Poll<Result<R, Errno>> {
@@ -191,9 +181,9 @@ impl std::fmt::Debug for Socket {
 
 /// When the world settles what came of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Settle {
+pub(crate) enum Settle {
     Now,
-    /// When the task yields, or when the socket has a burst to send.
+    /// When the task yields, or when waiting would gain nothing: see [`Stack::is_burst_full`].
     Later,
 }
 
@@ -222,7 +212,7 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<R, Errno>> {
         let wait = self.get_mut();
-        wait.socket.poll_and_settle(cx, wait.direction, &mut wait.token, wait.settle, &mut wait.call)
+        wait.socket.poll_call(cx, wait.direction, &mut wait.token, wait.settle, &mut wait.call)
     }
 }
 

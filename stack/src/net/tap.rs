@@ -8,10 +8,10 @@
 //! - **Never**: holds the stack's lock over a system call; blocks while a task is ready.
 //!
 //! A turn reads a batch of frames outside of the stack's lock, hands it in, wakes and runs tasks, and sends until
-//! nothing is left: so an app's answer carries the acknowledgement. Datagrams that a task sends leave when it yields, at
-//! the latest (`put_off`). Deadlines are handled behind each batch's answers. Between turns the loop sleeps until a device
-//! is readable, a deadline is due, or another thread's call made a task ready or a deadline nearer. With busy polling it
-//! asks the devices for a while before it sleeps (`spin`).
+//! nothing is left: so an app's answer carries the acknowledgement. Datagrams that a task sends, and bytes of a stream
+//! in flow, leave when it yields, at the latest (`put_off`). Deadlines are handled behind each batch's answers. Between
+//! turns the loop sleeps until a device is readable, a deadline is due, or another thread's call made a task ready or a
+//! deadline nearer. With busy polling it asks the devices for a while before it sleeps (`spin`).
 //!
 //! Whoever holds the driver drives (`seat`). [`Machine::run`] and [`RunningMachine`] hold it while they run, and a
 //! program that owns its loop calls [`Machine::turn`]. A thread that blocks in a call of [`super::blocking`] takes it

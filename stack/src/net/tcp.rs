@@ -1,7 +1,7 @@
 //! TCP listeners and streams as apps use them, with the traits of `tokio::io`.
 
 use super::machine::Machine;
-use super::socket::Socket;
+use super::socket::{Settle, Socket};
 use super::waiters::{Direction, Token};
 use super::{Host, ListenOptions};
 use crate::socket::{
@@ -137,13 +137,16 @@ impl TcpStream {
 
     /// Queues some of the bytes, at least one unless there are none, and returns how many.
     ///
+    /// While earlier bytes are on their way, they may leave when the task yields, together with what it writes until
+    /// then. A task that goes on without an await has them leave by `AsyncWrite`'s `flush`.
+    ///
     /// # Errors
     /// `BrokenPipe` after a shutdown or when the peer is gone, or what ended the connection.
     pub async fn write(&self, data: &[u8]) -> io::Result<usize> {
         let send = self
             .socket
             .wait(Direction::Write, |now, stack, id| stack.send(now, id, data, SendFlags::default()));
-        Ok(send.await?)
+        Ok(send.settle_later().await?)
     }
 
     /// Queues all of the bytes. Errors: as [`TcpStream::write`]; how many were taken before is not told.
@@ -238,9 +241,10 @@ impl TcpStream {
             return Poll::Ready(Ok(()));
         }
         let mut token = Some(Token::POLLED);
-        let received = self.socket.poll_call(cx, Direction::Read, &mut token, |now, stack, id| {
-            stack.recv(now, id, room, RecvFlags::default())
-        });
+        let received =
+            self.socket.poll_call(cx, Direction::Read, &mut token, Settle::Now, |now, stack, id| {
+                stack.recv(now, id, room, RecvFlags::default())
+            });
         received.map(|result| {
             buffer.advance(result?);
             Ok(())
@@ -249,10 +253,15 @@ impl TcpStream {
 
     fn poll_send(&self, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
         let mut token = Some(Token::POLLED);
-        let sent = self.socket.poll_call(cx, Direction::Write, &mut token, |now, stack, id| {
-            stack.send(now, id, data, SendFlags::default())
-        });
+        let sent =
+            self.socket.poll_call(cx, Direction::Write, &mut token, Settle::Later, |now, stack, id| {
+                stack.send(now, id, data, SendFlags::default())
+            });
         sent.map_err(io::Error::from)
+    }
+
+    fn send_now(&self) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(self.socket.call(|_, _, _| Ok(()))?))
     }
 }
 
@@ -267,9 +276,9 @@ impl AsyncWrite for TcpStream {
         self.poll_send(cx, data)
     }
 
-    /// There is nothing to flush: what was written is the stack's, which sends it as the window allows.
+    /// Has what was written leave now, as far as the window allows, rather than when the task yields.
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
+        self.send_now()
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -343,7 +352,7 @@ impl AsyncWrite for WriteHalf<'_> {
     }
 
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
+        self.stream.send_now()
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -357,7 +366,7 @@ impl AsyncWrite for OwnedWriteHalf {
     }
 
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
+        self.stream.send_now()
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -50,12 +50,14 @@ impl Stack {
         }
     }
 
-    /// Whether a socket for datagrams has a burst to send, which waiting longer would make no better.
+    /// Whether what a socket has to send would be no better off for waiting longer: a burst of it, or all that there will
+    /// be before the peer answers.
     pub(crate) fn is_burst_full(&self, id: SocketId) -> bool {
         match self.sockets.kind(id) {
+            Ok(Kind::Tcp(socket)) => self.tcp.is_burst_full(&self.ip, socket.connection()),
             Ok(Kind::Udp(socket)) => socket.datagrams.is_burst_full(),
             Ok(Kind::Echo(socket)) => socket.datagrams.is_burst_full(),
-            _ => false,
+            Err(_) => true,
         }
     }
 

@@ -1,6 +1,6 @@
 //! User calls (RFC 9293 sections 3.10.1 to 3.10.6), with the sockets' semantics where the RFC's and theirs differ.
 
-use super::connection::{Connection, Owner, UNSENT_BYTES_MAX};
+use super::connection::{Connection, Owner};
 use super::demux::{Slot, Tuple};
 use super::listener::Listener;
 use super::ports::PortName;
@@ -221,6 +221,16 @@ impl Tcp {
         Ok(())
     }
 
+    /// Whether what waits unsent gains nothing by waiting for more: nothing is on its way whose acknowledgement has to be
+    /// waited for anyhow, it is all that may wait, or each super-frame leaves as a burst of its own.
+    pub(crate) fn is_burst_full(&self, ip: &Ip, conn: Option<ConnectionId>) -> bool {
+        conn.and_then(|conn| self.connections.get(conn)).is_none_or(|conn| {
+            conn.sender.is_idle()
+                || conn.unsent_room(1) == 0
+                || !ip.carries_super_frames(conn.route.interface)
+        })
+    }
+
     /// SEND (section 3.10.2).
     pub(crate) fn send(
         &mut self,
@@ -253,14 +263,11 @@ impl Tcp {
             _ => {}
         }
         let room = conn.send_limit(&self.config).saturating_sub(conn.send_queue.len());
-        let full = room == 0
-            || conn.unsent() >= conn.unsent_max(UNSENT_BYTES_MAX)
-            || self.memory > self.config.memory_max;
-        if full && !data.is_empty() {
+        let count = conn.unsent_room(room.min(data.len()));
+        if (count == 0 || self.memory > self.config.memory_max) && !data.is_empty() {
             conn.flags.want_write = true;
             return Err(Errno::EAGAIN);
         }
-        let count = room.min(data.len());
         if count < data.len() {
             conn.flags.want_write = true;
         }
@@ -569,6 +576,6 @@ impl Connection {
     /// Linux's rule: writable when at least a third of the buffer is free, and little enough is unsent.
     pub(crate) fn is_writable(&self, config: &super::TcpConfig) -> bool {
         let limit = self.send_limit(config);
-        self.send_queue.len() <= limit - limit / 3 && self.unsent() < self.unsent_max(UNSENT_BYTES_MAX / 2)
+        self.send_queue.len() <= limit - limit / 3 && self.is_little_unsent()
     }
 }

@@ -270,12 +270,28 @@ impl Connection {
         self.send_queue.end_seq().signed_from(self.sender.nxt()).max(0) as u32
     }
 
-    /// Bytes that may wait unsent: what the application chose (`TCP_NOTSENT_LOWAT`), and `tuned` at most in a buffer
-    /// that tunes itself. That one has to hold all that is in flight; what it would hold beside that only grows old,
-    /// and leaves the cache before it is sent.
-    pub(crate) fn unsent_max(&self, tuned: u32) -> u32 {
-        let own_choice = if self.settings.send_buffer.is_some() { u32::MAX } else { tuned };
-        self.settings.not_sent_low_water.min(own_choice)
+    /// How many of `wanted` bytes may be written, as far as those count that wait unsent already.
+    ///
+    /// The application chooses from how many on it may not write (`TCP_NOTSENT_LOWAT`). A buffer that tunes itself has to
+    /// hold all that is in flight; what it would hold beside that only grows old, and leaves the cache before it is sent.
+    /// So it takes a burst of full super-frames.
+    pub(crate) fn unsent_room(&self, wanted: usize) -> usize {
+        let unsent = self.unsent();
+        if unsent >= self.settings.not_sent_low_water {
+            return 0;
+        }
+        if self.settings.send_buffer.is_some() || unsent as usize + wanted <= UNSENT_BYTES_EASY as usize {
+            return wanted;
+        }
+        let mss = self.sender.mss();
+        let burst = UNSENT_SUPER_FRAMES_MAX * (SUPER_FRAME_BYTES / mss).max(1) * mss;
+        wanted.min(burst.saturating_sub(unsent) as usize)
+    }
+
+    /// Whether so little waits unsent that a writer is to be told of the room.
+    pub(crate) fn is_little_unsent(&self) -> bool {
+        let tuned = if self.settings.send_buffer.is_some() { u32::MAX } else { UNSENT_BYTES_EASY };
+        self.unsent() < self.settings.not_sent_low_water.min(tuned)
     }
 
     /// Whether the states allow the application to send.
@@ -399,5 +415,10 @@ const HALF_WINDOW_MIN: u16 = 68 - HEADERS_BYTES;
 /// The segment size of a peer that announces none (RFC 9293 section 3.7.1, MUST-15), in bytes.
 pub(crate) const MSS_DEFAULT: u16 = 536;
 
-/// Bytes that may wait unsent in a send buffer that tunes itself: some bursts of super-frames.
-pub(crate) const UNSENT_BYTES_MAX: u32 = 256 << 10;
+/// Super-frames that may wait unsent in a send buffer that tunes itself. They leave in a row, so that a reader that is
+/// faster than this side need not be woken for each.
+const UNSENT_SUPER_FRAMES_MAX: u32 = 8;
+/// Data of the largest super-frame, beside headers and timestamps, in bytes.
+const SUPER_FRAME_BYTES: u32 = 65_535 - 60 - 60 - 12;
+/// Half of such a burst, in bytes: less than that is always taken.
+const UNSENT_BYTES_EASY: u32 = UNSENT_SUPER_FRAMES_MAX / 2 * SUPER_FRAME_BYTES;

@@ -10,7 +10,7 @@ pub(crate) const CHUNK_BYTES: usize = 64 * 1024;
 const CHUNKS_MAX: usize = 64;
 
 /// Free chunks that are kept for the next burst.
-const CHUNKS_FREE_MAX: usize = 8;
+const CHUNKS_FREE_MAX: usize = 12;
 
 /// A pool of chunks. A chunk is free when all slices of it are gone; the oldest are looked at first.
 #[derive(Default)]

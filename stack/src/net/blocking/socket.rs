@@ -3,7 +3,7 @@
 use super::Waiter;
 use crate::net::Host;
 use crate::net::machine::Machine;
-use crate::net::socket::Socket;
+use crate::net::socket::{Settle, Socket};
 use crate::net::waiters::Direction;
 use crate::socket::{Errno, Linger, OptionName, Shutdown, SocketId, SocketKind, SocketOption, TcpState};
 use crate::stack::Stack;
@@ -99,7 +99,13 @@ impl BlockingSocket {
         let result = loop {
             let over = until.is_some_and(|until| until <= machine.now());
             waiter.reset();
-            match self.socket.poll_call(&mut Context::from_waker(&waker), direction, &mut token, &mut call) {
+            match self.socket.poll_call(
+                &mut Context::from_waker(&waker),
+                direction,
+                &mut token,
+                Settle::Now,
+                &mut call,
+            ) {
                 Poll::Ready(result) => break Ok(result?),
                 Poll::Pending => registered = true,
             }

@@ -1,11 +1,12 @@
-//! When datagrams leave: together when a task yields, at once in a full burst and on any other thread.
+//! When output leaves: together when a task yields, at once in a full burst and on any other thread.
 
 use super::tests::{A, B, any, machine_on};
 use super::*;
 use crate::device::{MemoryOptions, memory};
-use crate::net::{UdpSocket, blocking};
+use crate::net::{TcpStream, UdpSocket, blocking};
 use crate::socket::SocketOption;
-use crate::stack::Medium;
+use crate::stack::{Medium, Offloads};
+use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::thread;
 
@@ -187,4 +188,88 @@ fn what_a_machine_tells_itself_arrives_when_the_task_yields() {
         to.recv_from(&mut buffer).await
     });
     assert_eq!(received.unwrap().unwrap(), (3, SocketAddr::new(A, 9)));
+}
+
+/// Runs a machine with a connection to a peer that takes all, over a link that carries super-frames or cuts them.
+fn with_stream(software: bool, test: impl AsyncFnOnce(&Machine, TcpStream)) {
+    let offloads = Offloads { tx_checksum: true, tso_max: 65_000, software, ..Offloads::default() };
+    let options = MemoryOptions { offloads, segmentation: software, ..MemoryOptions::default() };
+    let (ours, theirs) = memory::pair(["a", "b"], options);
+    let (machine, peer) = (machine_on("a", 1, ours), machine_on("b", 2, theirs).spawn().unwrap());
+    let listener = peer.host().tcp_listen(any(80)).unwrap();
+    let sink = peer.host().spawn(async move {
+        let stream = listener.accept().await.unwrap().0;
+        stream.read_to_end(&mut Vec::new()).await.unwrap()
+    });
+    let host = machine.host();
+    machine
+        .run(async {
+            test(&machine, host.tcp_connect(SocketAddr::new(B, 80)).await.unwrap()).await;
+            assert!(sink.await.unwrap() > 0);
+        })
+        .unwrap();
+    peer.shutdown().unwrap();
+}
+
+/// Bytes of segments that a machine has sent.
+fn sent(machine: &Machine) -> u64 {
+    machine.machine.lock().unwrap().stack.counters().bytes_out
+}
+
+#[test]
+fn a_stream_in_flow_sends_when_the_task_yields() {
+    with_stream(false, async |machine, stream| {
+        let before = sent(machine);
+        stream.write_all(&[1; 1_000]).await.unwrap();
+        let first = sent(machine);
+        assert!(first > before, "nothing was on its way");
+        stream.set_nodelay(true).unwrap();
+        for _ in 0..3 {
+            stream.write_all(&[2; 1_000]).await.unwrap();
+            assert_eq!(sent(machine), first, "an acknowledgement is on its way, which the loop is to read");
+        }
+        stream.host().sleep(Duration::from_micros(1)).await;
+        assert!(sent(machine) >= first + 3_000);
+    });
+}
+
+#[test]
+fn a_stream_in_flow_takes_a_burst_at_most() {
+    with_stream(false, async |machine, stream| {
+        // The send buffer tunes itself.
+        stream.write_all(&vec![0; 8 << 20]).await.unwrap();
+        while stream.info().unwrap().unacked > 0 {
+            stream.host().sleep(Duration::from_millis(1)).await;
+        }
+        stream.write_all(&[1; 1_000]).await.unwrap();
+        let before = sent(machine);
+        let mut taken = 0;
+        let chunk = [2; 100_000];
+        poll_fn(|cx| {
+            loop {
+                match pin!(stream.write(&chunk)).poll(cx) {
+                    TaskPoll::Ready(len) => taken += len.unwrap(),
+                    TaskPoll::Pending => return TaskPoll::Ready(()),
+                }
+                if taken < 400_000 {
+                    assert_eq!(sent(machine), before, "{taken} bytes wait for more");
+                }
+            }
+        })
+        .await;
+        let segment = stream.info().unwrap().snd_mss as usize;
+        assert_eq!(taken, 65_403 / segment * segment * 8, "full super-frames");
+        assert!(sent(machine) > before, "that was all that may wait");
+    });
+}
+
+#[test]
+fn where_the_link_cuts_super_frames_each_write_of_a_stream_leaves_at_once() {
+    with_stream(true, async |machine, stream| {
+        for _ in 0..3 {
+            let before = sent(machine);
+            stream.write_all(&[1; 1_448]).await.unwrap();
+            assert!(sent(machine) > before);
+        }
+    });
 }
