@@ -2,7 +2,7 @@
 
 use super::{Counters, Ports};
 use crate::frame::DropReason;
-use crate::hash::KeyedState;
+use crate::hash::{KeyedState, WordsState};
 use crate::socket::{SocketId, Sockets};
 use crate::time::Instant;
 use std::collections::VecDeque;
@@ -23,6 +23,8 @@ pub(crate) struct Context {
 pub(crate) struct Keys {
     /// Keys the hash maps.
     pub(crate) maps: KeyedState,
+    /// Keys those whose keys are a few words.
+    pub(crate) words: WordsState,
     /// Initial sequence numbers (RFC 6528).
     pub(crate) isn: KeyedState,
     /// Timestamp offsets (RFC 7323 section 5.4).
@@ -39,8 +41,16 @@ impl Context {
     pub(crate) fn new(now: Instant, seed: u64) -> Context {
         let mut rng = fastrand::Rng::with_seed(seed);
         let mut key = || KeyedState::new((rng.u64(..), rng.u64(..)));
-        let keys =
-            Keys { maps: key(), isn: key(), timestamps: key(), ports: key(), cookies: key(), idents: key() };
+        let maps = key();
+        let keys = Keys {
+            maps,
+            words: WordsState::new(maps),
+            isn: key(),
+            timestamps: key(),
+            ports: key(),
+            cookies: key(),
+            idents: key(),
+        };
         Context {
             now,
             counters: Counters::default(),

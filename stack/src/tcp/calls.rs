@@ -158,6 +158,7 @@ impl Tcp {
         let tuple = Tuple { local, remote };
         let mut conn = Connection::new(cx, &self.config, tuple, route, settings, Owner::Socket(id));
         conn.path_mtu = self.path_mtus.get(cx.now, remote.0).unwrap_or(route.mtu).min(route.mtu);
+        conn.offset_timestamps(cx);
         if let Some(used) = used {
             conn.follow_on(used);
         }

@@ -1,7 +1,7 @@
 //! Which connection a segment belongs to: a keyed hash table over address and port pairs.
 
 use super::TimeWaitId;
-use crate::hash::KeyedMap;
+use crate::hash::WordsMap;
 use crate::stack::Context;
 use core::hash::{Hash, Hasher};
 use core::net::{IpAddr, SocketAddr};
@@ -57,12 +57,12 @@ pub(crate) enum Slot {
 
 /// The table. Its order is never looked at, its hash is keyed from the seed: repeatable, and hard to flood.
 pub(crate) struct Demux {
-    slots: KeyedMap<Tuple, Slot>,
+    slots: WordsMap<Tuple, Slot>,
 }
 
 impl Demux {
     pub(crate) fn new(cx: &Context) -> Demux {
-        Demux { slots: KeyedMap::with_hasher(cx.keys.maps) }
+        Demux { slots: WordsMap::with_hasher(cx.keys.words) }
     }
 
     pub(crate) fn get(&self, tuple: &Tuple) -> Option<Slot> {

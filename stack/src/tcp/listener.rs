@@ -1,7 +1,7 @@
 //! Listeners: who waits on which port, and the connections that wait to be accepted.
 
 use super::demux::ConnectionId;
-use crate::hash::KeyedMap;
+use crate::hash::WordsMap;
 use crate::socket::SocketId;
 use crate::stack::Context;
 use core::hash::BuildHasher;
@@ -45,12 +45,12 @@ const HALF_OPEN_MAX: usize = 512;
 
 /// Which sockets listen on a port.
 pub(crate) struct Listeners {
-    ports: KeyedMap<u16, SmallVec<[(IpAddr, SocketId); 1]>>,
+    ports: WordsMap<u16, SmallVec<[(IpAddr, SocketId); 1]>>,
 }
 
 impl Listeners {
     pub(crate) fn new(cx: &Context) -> Listeners {
-        Listeners { ports: KeyedMap::with_hasher(cx.keys.maps) }
+        Listeners { ports: WordsMap::with_hasher(cx.keys.words) }
     }
 
     pub(crate) fn insert(&mut self, address: SocketAddr, socket: SocketId) {

@@ -32,7 +32,7 @@ pub(crate) const RTO_INITIAL: Duration = Duration::from_secs(1);
 const TIME_WAIT_GAP: u32 = 65_537;
 
 impl Connection {
-    /// A connection whose SYN is about to be sent (active) or answered (passive).
+    /// A connection whose SYN is about to be sent (active) or answered (passive). Its timestamps have no offset yet.
     pub(crate) fn new(
         cx: &Context,
         config: &TcpConfig,
@@ -44,60 +44,61 @@ impl Connection {
         let iss = isn::initial_sequence(cx, &tuple);
         let sender = Sender::new(cx.now, iss + 1, &SenderConfig::default());
         let rcv = new_receiver(&settings, config, config.window_scaling, SeqNum::new(0));
-        Box::new(Connection {
-            id: ConnectionId { index: 0, generation: 0 },
-            tuple,
-            port: PortName {
-                address: tuple.local.0,
-                port: tuple.local.1,
-                reuse_address: settings.reuse_address,
-                reuse_port: settings.reuse_port,
+        // Made where it stays.
+        let room = Box::new_uninit();
+        Box::write(
+            room,
+            Connection {
+                id: ConnectionId { index: 0, generation: 0 },
+                tuple,
+                port: PortName {
+                    address: tuple.local.0,
+                    port: tuple.local.1,
+                    reuse_address: settings.reuse_address,
+                    reuse_port: settings.reuse_port,
+                },
+                state: TcpState::SynSent,
+                owner,
+                settings,
+                route,
+                path_mtu: route.mtu,
+                snd: SendVariables {
+                    iss,
+                    wnd: 0,
+                    wl1: SeqNum::new(0),
+                    wl2: SeqNum::new(0),
+                    wnd_max: 0,
+                    scale: 0,
+                    peer_mss: MSS_DEFAULT,
+                    small_end: iss,
+                    more: false,
+                },
+                sender,
+                send_queue: SendQueue::new(iss + 1),
+                rcv,
+                ack: AckState::new(SeqNum::new(0)),
+                timestamps: Timestamps { enabled: config.timestamps, ..Timestamps::default() },
+                handshake: Handshake {
+                    due: true,
+                    sent_at: cx.now,
+                    sack: config.sack,
+                    scaling: config.window_scaling,
+                    ..Handshake::default()
+                },
+                timers: Timers { last_received: cx.now, ..Timers::default() },
+                urgent: Urgent::default(),
+                pushes: Pushes::new(iss + 1),
+                ecn: Ecn { enabled: config.ecn == EcnMode::Offer, echo: false },
+                counts: Counts::default(),
+                probing: Probing::default(),
+                error: None,
+                soft_error: None,
+                read_shut: false,
+                fin_queued: false,
+                flags: Flags::default(),
+                armed: Armed::default(),
             },
-            state: TcpState::SynSent,
-            owner,
-            settings,
-            route,
-            path_mtu: route.mtu,
-            snd: SendVariables {
-                iss,
-                wnd: 0,
-                wl1: SeqNum::new(0),
-                wl2: SeqNum::new(0),
-                wnd_max: 0,
-                scale: 0,
-                peer_mss: MSS_DEFAULT,
-                small_end: iss,
-                more: false,
-            },
-            sender,
-            send_queue: SendQueue::new(iss + 1),
-            rcv,
-            ack: AckState::new(SeqNum::new(0)),
-            timestamps: Timestamps {
-                enabled: config.timestamps,
-                offset: isn::timestamp_offset(cx, &tuple),
-                ..Timestamps::default()
-            },
-            handshake: Handshake {
-                due: true,
-                sent_at: cx.now,
-                sack: config.sack,
-                scaling: config.window_scaling,
-                ..Handshake::default()
-            },
-            timers: Timers { last_received: cx.now, ..Timers::default() },
-            urgent: Urgent::default(),
-            pushes: Pushes::new(iss + 1),
-            ecn: Ecn { enabled: config.ecn == EcnMode::Offer, echo: false },
-            counts: Counts::default(),
-            probing: Probing::default(),
-            error: None,
-            soft_error: None,
-            read_shut: false,
-            fin_queued: false,
-            flags: Flags::default(),
-            armed: Armed::default(),
-        })
+        )
     }
 
     /// Begins beyond what the last connection between the same ends has used, which waited in TIME-WAIT until now (RFC 9293
@@ -129,6 +130,9 @@ impl Connection {
             self.timestamps.recent = timestamps.value;
             self.timestamps.recent_at = cx.now;
         }
+        if self.state != TcpState::SynSent && self.timestamps.enabled {
+            self.offset_timestamps(cx);
+        }
         let advertised = self.syn_window();
         self.rcv = new_receiver(&self.settings, config, self.handshake.scaling, segment.seq + 1);
         if !self.handshake.scaling {
@@ -142,6 +146,11 @@ impl Connection {
         // The window in a SYN is never scaled.
         self.snd.wnd = u32::from(segment.window);
         self.snd.wl1 = segment.seq;
+    }
+
+    /// Gives the timestamps their offset, without which none may be sent.
+    pub(crate) fn offset_timestamps(&mut self, cx: &Context) {
+        self.timestamps.offset = isn::timestamp_offset(cx, &self.tuple);
     }
 
     /// Both SYNs are acknowledged: the sender starts (RFC 9293's ESTABLISHED).

@@ -1,6 +1,6 @@
 //! Which local ports are bound, and how a free one is found (RFC 6056).
 
-use crate::hash::KeyedMap;
+use crate::hash::WordsMap;
 use crate::socket::{Errno, SocketId};
 use crate::stack::{Context, Ports as Allocator};
 use crate::wire::tcp as wire;
@@ -44,13 +44,13 @@ struct PortUse {
 
 /// All ports in use.
 pub(crate) struct Ports {
-    ports: KeyedMap<u16, PortUse>,
+    ports: WordsMap<u16, PortUse>,
     range: (u16, u16),
 }
 
 impl Ports {
     pub(crate) fn new(cx: &Context, range: (u16, u16)) -> Ports {
-        Ports { ports: KeyedMap::with_hasher(cx.keys.maps), range }
+        Ports { ports: WordsMap::with_hasher(cx.keys.words), range }
     }
 
     /// Binds a socket to an address and port.
@@ -120,8 +120,8 @@ impl Ports {
             usage.connections[at].count -= 1;
             if usage.connections[at].count == 0 {
                 usage.connections.swap_remove(at);
+                self.forget_unused(name.port);
             }
-            self.forget_unused(name.port);
         }
     }
 
