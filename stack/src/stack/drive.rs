@@ -115,9 +115,9 @@ impl Stack {
         };
         let head = Head::of(&frame.bytes, offset).filter(|_| !broadcast);
         match self.ip.input(&mut self.cx, interface, frame, offset, broadcast) {
-            Input::Deliver(packet) => {
+            Input::Deliver(mut packet) => {
                 let before = self.tcp.batch().len();
-                let outcome = self.deliver(packet);
+                let outcome = self.deliver(&mut packet);
                 if let (Some(head), Some(&new)) = (head, self.tcp.batch().get(before)) {
                     self.open_lane(interface, head, new);
                 }
@@ -132,19 +132,19 @@ impl Stack {
     }
 
     /// A packet is for a transport of this machine.
-    fn deliver(&mut self, packet: PacketIn) -> Outcome {
+    fn deliver(&mut self, packet: &mut PacketIn) -> Outcome {
         match packet.protocol {
             wire::tcp::PROTOCOL => self.tcp.input(&mut self.cx, &mut self.ip, &mut self.sockets, packet),
             wire::udp::PROTOCOL => {
-                let outcome = self.udp.input(&mut self.cx, &mut self.sockets, &packet);
+                let outcome = self.udp.input(&mut self.cx, &mut self.sockets, packet);
                 if outcome == Outcome::Dropped(DropReason::UdpNoPort) {
                     let error = icmp::ErrorOut::PortUnreachable;
-                    self.icmp.report(&mut self.cx, &mut self.ip, &packet, error);
+                    self.icmp.report(&mut self.cx, &mut self.ip, packet, error);
                 }
                 outcome
             }
             wire::icmp::PROTOCOL => {
-                match self.icmp.input(&mut self.cx, &mut self.ip, &mut self.sockets, &packet) {
+                match self.icmp.input(&mut self.cx, &mut self.ip, &mut self.sockets, packet) {
                     icmp::Input::Done(outcome) => outcome,
                     icmp::Input::Notice { protocol, notice } => self.notice(protocol, &notice),
                 }
@@ -152,7 +152,7 @@ impl Stack {
             _ => {
                 let outcome = self.cx.drop(DropReason::UnknownProtocol);
                 let error = icmp::ErrorOut::ProtocolUnreachable;
-                self.icmp.report(&mut self.cx, &mut self.ip, &packet, error);
+                self.icmp.report(&mut self.cx, &mut self.ip, packet, error);
                 outcome
             }
         }

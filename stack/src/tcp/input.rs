@@ -13,19 +13,19 @@ use crate::stack::Context;
 use crate::time::Instant;
 
 impl Tcp {
-    /// A segment came in.
+    /// A segment came in; its payload is taken out of the packet.
     pub(crate) fn input(
         &mut self,
         cx: &mut Context,
         ip: &mut Ip,
         sockets: &mut Sockets,
-        mut packet: PacketIn,
+        packet: &mut PacketIn,
     ) -> Outcome {
         cx.counters.tcp_segments_in += 1;
         if packet.broadcast {
             return cx.drop(DropReason::TcpNotUnicast);
         }
-        let (remote_port, local_port, segment) = match Segment::parse(&mut packet) {
+        let (remote_port, local_port, segment) = match Segment::parse(packet) {
             Ok(parsed) => parsed,
             Err(reason) => return cx.drop(reason),
         };
