@@ -119,7 +119,7 @@ pub(crate) type WordsMap<K, V> = std::collections::HashMap<K, V, WordsState>;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::collections::HashSet;
+    use std::collections::BTreeSet;
 
     fn state(seed: u64) -> WordsState {
         WordsState::new(KeyedState::new((seed, !seed)))
@@ -128,8 +128,8 @@ mod tests {
     /// How many of 2^16 keys have a place of their own among 2^16, and how many tags (the upper seven bits) there are.
     fn spread(seed: u64, key: impl Fn(u32) -> (u32, u32, u32)) -> (usize, usize) {
         let hashes: Vec<u64> = (0..1 << 16).map(|number| state(seed).hash_one(key(number))).collect();
-        let places: HashSet<u64> = hashes.iter().map(|hash| hash & 0xffff).collect();
-        let tags: HashSet<u64> = hashes.iter().map(|hash| hash >> 57).collect();
+        let places: BTreeSet<u64> = hashes.iter().map(|hash| hash & 0xffff).collect();
+        let tags: BTreeSet<u64> = hashes.iter().map(|hash| hash >> 57).collect();
         (places.len(), tags.len())
     }
 
@@ -156,7 +156,7 @@ mod tests {
                 words.iter().for_each(|&word| hasher.write_u32(word));
                 hasher.finish()
             };
-            let mut seen = HashSet::from([hash(&words)]);
+            let mut seen = BTreeSet::from([hash(&words)]);
             for at in 0..len {
                 let mut other = words.clone();
                 other[at] = 2;
