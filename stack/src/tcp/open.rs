@@ -44,7 +44,7 @@ impl Connection {
         let iss = isn::initial_sequence(cx, &tuple);
         let sender = Sender::new(cx.now, iss + 1, &SenderConfig::default());
         let rcv = new_receiver(&settings, config, config.window_scaling, SeqNum::new(0));
-        // Made where it stays.
+        // `Box::new` would make it on the call stack first, and copy its many bytes.
         let room = Box::new_uninit();
         Box::write(
             room,

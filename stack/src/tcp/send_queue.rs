@@ -35,11 +35,6 @@ impl SendQueue {
         SendQueue { start_seq: first, ..SendQueue::default() }
     }
 
-    /// Whether nothing is kept.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
     /// Bytes that are kept.
     pub(crate) fn len(&self) -> usize {
         (self.tail_start - self.start) as usize + self.tail.len()

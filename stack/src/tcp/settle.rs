@@ -205,10 +205,6 @@ impl Tcp {
 
     /// An event when there is room again; none while there is room anyhow.
     fn tell_writable(&self, cx: &mut Context, sockets: &mut Sockets, conn: &mut Connection) {
-        if conn.flags.writable && !conn.flags.want_write && conn.send_queue.is_empty() {
-            // An empty queue stays writable.
-            return;
-        }
         let writable = conn.is_writable(&self.config);
         let was_writable = core::mem::replace(&mut conn.flags.writable, writable);
         let wanted = writable && core::mem::take(&mut conn.flags.want_write);

@@ -8,7 +8,9 @@ use crate::socket::SocketOption;
 use crate::stack::{Medium, Offloads};
 use std::future::poll_fn;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::thread;
+use tokio::io::AsyncWrite;
 
 /// The other end of a machine's link: what has left the machine.
 #[derive(Clone)]
@@ -192,7 +194,7 @@ fn what_a_machine_tells_itself_arrives_when_the_task_yields() {
 
 /// Runs a machine with a connection to a peer that takes all, over a link that carries super-frames or cuts them.
 fn with_stream(software: bool, test: impl AsyncFnOnce(&Machine, TcpStream)) {
-    let offloads = Offloads { tx_checksum: true, tso_max: 65_000, software, ..Offloads::default() };
+    let offloads = Offloads { tx_checksum: true, tso_max: 65_415, software, ..Offloads::default() };
     let options = MemoryOptions { offloads, segmentation: software, ..MemoryOptions::default() };
     let (ours, theirs) = memory::pair(["a", "b"], options);
     let (machine, peer) = (machine_on("a", 1, ours), machine_on("b", 2, theirs).spawn().unwrap());
@@ -218,7 +220,7 @@ fn sent(machine: &Machine) -> u64 {
 
 #[test]
 fn a_stream_in_flow_sends_when_the_task_yields() {
-    with_stream(false, async |machine, stream| {
+    with_stream(false, async |machine, mut stream| {
         let before = sent(machine);
         stream.write_all(&[1; 1_000]).await.unwrap();
         let first = sent(machine);
@@ -228,8 +230,13 @@ fn a_stream_in_flow_sends_when_the_task_yields() {
             stream.write_all(&[2; 1_000]).await.unwrap();
             assert_eq!(sent(machine), first, "an acknowledgement is on its way, which the loop is to read");
         }
+        poll_fn(|cx| Pin::new(&mut stream).poll_flush(cx)).await.unwrap();
+        let flushed = sent(machine);
+        assert!(flushed >= first + 3_000, "the task wants them to leave");
+        stream.write_all(&[3; 1_000]).await.unwrap();
+        assert_eq!(sent(machine), flushed);
         stream.host().sleep(Duration::from_micros(1)).await;
-        assert!(sent(machine) >= first + 3_000);
+        assert!(sent(machine) >= flushed + 1_000, "an await has waited");
     });
 }
 
