@@ -46,19 +46,6 @@ pub(crate) async fn either<T>(one: impl Future<Output = T>, other: impl Future<O
     .await
 }
 
-/// Lets other tasks have their turn.
-pub(crate) async fn yield_now() {
-    let mut has_yielded = false;
-    poll_fn(|cx| {
-        if std::mem::replace(&mut has_yielded, true) {
-            return Poll::Ready(());
-        }
-        cx.waker().wake_by_ref();
-        Poll::Pending
-    })
-    .await;
-}
-
 /// What a future gives at once; none if it would wait.
 pub(crate) async fn now<T>(future: impl Future<Output = T>) -> Option<T> {
     let mut future = pin!(future);

@@ -3,7 +3,7 @@
 //! One task sends: it draws the conclusions of all that came since the last time, and so one acknowledgement stands for
 //! many messages. One task writes the log: while the disk is at one group, the next one gathers.
 
-use crate::bell::{Bell, either, now, yield_now};
+use crate::bell::{Bell, either, now};
 use crate::client::{Carry, Client};
 use crate::message::{BoxOptions, Refusal};
 use crate::server::{Counters, Peer, Server};
@@ -15,7 +15,7 @@ use std::fmt;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use tapstack::net::{Disk, File, Host, TcpListener, TcpStream, UdpSocket};
+use tapstack::net::{Disk, File, Host, TcpListener, TcpStream, UdpSocket, yield_now};
 use tapstack::time::Duration;
 
 /// Connections at most.

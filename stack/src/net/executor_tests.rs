@@ -17,19 +17,6 @@ fn run_all(executor: &Executor) -> Vec<u64> {
     std::iter::from_fn(|| executor.run_one()).map(|tag| tag.number).collect()
 }
 
-/// Gives the others a turn.
-async fn yield_now() {
-    let mut first = true;
-    poll_fn(|cx| {
-        if std::mem::take(&mut first) {
-            cx.waker().wake_by_ref();
-            return Poll::Pending;
-        }
-        Poll::Ready(())
-    })
-    .await;
-}
-
 /// The result of a handle whose task has ended.
 fn result<T>(handle: JoinHandle<T>) -> Result<T, JoinError> {
     let mut handle = std::pin::pin!(handle);

@@ -38,7 +38,7 @@ mod waiters;
 pub(crate) use disk::{Content, Store, Syncing};
 pub use disk::{Disk, File};
 pub(crate) use executor::{Executor, TaskTag};
-pub use executor::{JoinError, JoinHandle};
+pub use executor::{JoinError, JoinHandle, yield_now};
 pub use host::{Host, ListenOptions, Pong, Sleep};
 pub(crate) use machine::{Core, Drive, Machine, World};
 pub use tcp::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, TcpListener, TcpStream, WriteHalf};

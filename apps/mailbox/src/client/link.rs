@@ -5,7 +5,7 @@ use super::inbox::Inbox;
 use super::outbox::Outbox;
 use super::{AskError, Mode, ReaderOptions, SenderOptions, Transport};
 use crate::BoxName;
-use crate::bell::{Bell, either, yield_now};
+use crate::bell::{Bell, either};
 use crate::wire::{Answer, Ask, Header, RECORD_BYTES_MAX, Record, Unmarker, encode, encode_marked};
 use bytes::BytesMut;
 use std::fmt;
@@ -15,7 +15,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::Poll;
-use tapstack::net::{Host, TcpStream, UdpSocket};
+use tapstack::net::{Host, TcpStream, UdpSocket, yield_now};
 use tapstack::socket::SocketOption;
 use tapstack::time::{Duration, Instant};
 

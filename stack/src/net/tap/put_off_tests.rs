@@ -3,7 +3,7 @@
 use super::tests::{A, B, any, machine_on};
 use super::*;
 use crate::device::{MemoryOptions, memory};
-use crate::net::{TcpStream, UdpSocket, blocking};
+use crate::net::{TcpStream, UdpSocket, blocking, yield_now};
 use crate::socket::SocketOption;
 use crate::stack::{Medium, Offloads};
 use std::future::poll_fn;
@@ -56,7 +56,7 @@ fn datagrams_of_a_task_leave_when_it_yields() {
         .run(async {
             send(&socket, 5, 100).await;
             assert_eq!(seen.count(), 0, "they wait for more");
-            host.sleep(Duration::from_micros(1)).await;
+            yield_now().await;
             assert_eq!(seen.count(), 5, "an await has waited");
             send(&socket, 3, 100).await;
             socket.flush().unwrap();
@@ -89,7 +89,7 @@ fn a_full_burst_leaves_at_once() {
                 assert_eq!(wire.count(), burst, "{burst} of {len} bytes");
                 send(&socket, 1, len).await;
                 assert_eq!(wire.count(), 0);
-                host.sleep(Duration::from_micros(1)).await;
+                yield_now().await;
                 assert_eq!(wire.count(), 1);
             }
             socket.set_option(SocketOption::SendBuffer(2_304)).unwrap();
@@ -235,7 +235,7 @@ fn a_stream_in_flow_sends_when_the_task_yields() {
         assert!(flushed >= first + 3_000, "the task wants them to leave");
         stream.write_all(&[3; 1_000]).await.unwrap();
         assert_eq!(sent(machine), flushed);
-        stream.host().sleep(Duration::from_micros(1)).await;
+        yield_now().await;
         assert!(sent(machine) >= flushed + 1_000, "an await has waited");
     });
 }
