@@ -93,8 +93,8 @@ pub(super) fn round_trips(
     let start = Instant::now();
     let mut sent = start;
     while sent < start + duration {
-        write_whole(&mut stream, &question)?;
-        read_whole(&mut stream, &mut answer)?;
+        write_whole(&mut stream, &question, spin)?;
+        read_whole(&mut stream, &mut answer, spin)?;
         let now = Instant::now();
         times.push((now - sent).as_secs_f64() * 1e6);
         sent = now;
@@ -105,34 +105,29 @@ pub(super) fn round_trips(
     Ok(times)
 }
 
-/// Reads exactly the buffer, spinning where the socket doesn't block.
-pub(super) fn read_whole(stream: &mut TcpStream, mut buffer: &mut [u8]) -> io::Result<()> {
+/// Reads exactly the buffer; a socket that doesn't block is asked again at once (`spin`).
+pub(super) fn read_whole(stream: &mut TcpStream, mut buffer: &mut [u8], spin: bool) -> io::Result<()> {
     while !buffer.is_empty() {
         match stream.read(buffer) {
             Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
             Ok(len) => buffer = &mut buffer[len..],
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock && is_spinning(stream) => {}
+            Err(error) if spin && error.kind() == io::ErrorKind::WouldBlock => {}
             Err(error) => return Err(error),
         }
     }
     Ok(())
 }
 
-/// Writes the whole buffer, spinning where the socket doesn't block.
-pub(super) fn write_whole(stream: &mut TcpStream, mut bytes: &[u8]) -> io::Result<()> {
+/// Writes the whole buffer; a socket that doesn't block is asked again at once (`spin`).
+pub(super) fn write_whole(stream: &mut TcpStream, mut bytes: &[u8], spin: bool) -> io::Result<()> {
     while !bytes.is_empty() {
         match stream.write(bytes) {
             Ok(len) => bytes = &bytes[len..],
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock && is_spinning(stream) => {}
+            Err(error) if spin && error.kind() == io::ErrorKind::WouldBlock => {}
             Err(error) => return Err(error),
         }
     }
     Ok(())
-}
-
-/// A blocking socket says WouldBlock only when its patience is over.
-fn is_spinning(stream: &TcpStream) -> bool {
-    rustix::fs::fcntl_getfl(stream).is_ok_and(|flags| flags.contains(rustix::fs::OFlags::NONBLOCK))
 }
 
 /// How opening connections went.

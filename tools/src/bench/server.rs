@@ -218,8 +218,8 @@ fn play(mut stream: TcpStream, role: Role) -> io::Result<()> {
             stream.set_nonblocking(spin)?;
             let mut message = vec![0; len];
             loop {
-                read_whole(&mut stream, &mut message)?;
-                write_whole(&mut stream, &message)?;
+                read_whole(&mut stream, &mut message, spin)?;
+                write_whole(&mut stream, &message, spin)?;
             }
         }
         // Closed when it is dropped; datagrams have no streams.
