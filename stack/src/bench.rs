@@ -128,7 +128,7 @@ impl Timers {
         let mut timers = Timers { queue: TimerQueue::default(), armed: Vec::new(), now: Instant::ZERO };
         for index in 0..count {
             let mut armed = Armed::default();
-            timers.queue.arm(index, &mut armed, Instant::from_micros(u64::from(index)));
+            timers.queue.arm(Instant::ZERO, index, &mut armed, Instant::from_micros(u64::from(index)));
             timers.armed.push(armed);
         }
         timers
@@ -142,14 +142,14 @@ impl Timers {
         let later = self.now + Duration::from_micros(self.armed.len() as u64);
         let Some(armed) = self.armed.get_mut(index as usize) else { return false };
         armed.fired();
-        self.queue.arm(index, armed, later);
+        self.queue.arm(self.now, index, armed, later);
         true
     }
 
     /// Pushes a connection's deadline out, as each acknowledgement does.
     pub fn push_out(&mut self, number: usize) {
         if let Some(armed) = self.armed.get_mut(number) {
-            self.queue.arm(number as u32, armed, self.now + Duration::from_secs(1000));
+            self.queue.arm(self.now, number as u32, armed, self.now + Duration::from_secs(1000));
         }
     }
 }

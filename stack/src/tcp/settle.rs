@@ -62,7 +62,7 @@ impl Tcp {
         self.tell_writable(cx, sockets, &mut conn);
         self.make_ready(cx, ip, &mut conn);
         let deadline = conn.next_deadline();
-        self.timers.arm(conn.id.index, &mut conn.armed, deadline);
+        self.timers.arm(cx.now, conn.id.index, &mut conn.armed, deadline);
         self.connections.put(conn);
     }
 
@@ -101,7 +101,7 @@ impl Tcp {
             return pulled;
         }
         let deadline = conn.next_deadline();
-        self.timers.arm(conn.id.index, &mut conn.armed, deadline);
+        self.timers.arm(cx.now, conn.id.index, &mut conn.armed, deadline);
         self.connections.put(conn);
         pulled
     }
