@@ -61,7 +61,8 @@ impl Stack {
         self.carry_loopback();
     }
 
-    /// When [`Stack::handle_timeout`] has to be called next; none when nothing is planned.
+    /// When [`Stack::handle_timeout`] has to be called next; none when nothing is planned. It may turn out that nothing
+    /// was due: a later time is given then.
     pub fn poll_timeout(&self) -> Option<Instant> {
         if !self.ip.link.is_idle(InterfaceId::LOOPBACK) {
             return Some(self.cx.now);

@@ -11,6 +11,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 /// A machine that is up.
+#[derive(Clone)]
 pub(crate) struct Machine {
     path: PathBuf,
     name: String,

@@ -1,7 +1,7 @@
 //! The commands that act on a machine that is up, and clients of its control socket that mean no good.
 
-use super::stage::{Outcome, PATIENCE, Up, command, ensure, refuses, says, tapstack, wait_until};
-use std::io::{Read as _, Write as _};
+use super::stage::{Outcome, PATIENCE, Up, command, ensure, refuses, run, says, tapstack, wait_until};
+use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
@@ -49,6 +49,13 @@ pub(crate) fn reach(folder: &Path) -> Outcome {
     says(&said, &["seq=3", "3 sent, 3 received, 0 % lost", "mean"])?;
     let nobody = command(folder, &["ping", "-c", "1", "-W", "0.3", "10.0.0.99"]).output()?;
     ensure(nobody.status.code() == Some(1), || format!("{nobody:?}"))?;
+    let mut waiting = command(folder, &["ping", "-W", "100", "10.0.0.98"]).stdout(Stdio::piped()).spawn()?;
+    let mut said = BufReader::new(waiting.stdout.take().ok_or("no output")?);
+    said.read_line(&mut String::new())?;
+    run("kill", &["-INT", &waiting.id().to_string()])?;
+    let rest = io::read_to_string(said)?;
+    ensure(waiting.wait()?.code() == Some(1), || rest.clone())?;
+    ensure(rest.contains("1 sent, 0 received") && !rest.contains("seq="), || rest.clone())?;
     refuses(folder, &["ping", "-c", "1", "192.0.2.1"], 1, "no route to the destination")?;
     for lost in [&["ping", "192.0.2.1"][..], &["traceroute", "192.0.2.1"], &["nc", "192.0.2.1", "7"]] {
         refuses(folder, lost, 1, "`tapstack route` shows and adds routes")?;

@@ -6,7 +6,8 @@ use super::super::protocol::{Reply, Request};
 use super::unexpected;
 use crate::Failure;
 use crate::ui::Ui;
-use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::mpsc;
+use std::thread;
 use std::time::{Duration, Instant};
 
 #[derive(Default)]
@@ -16,10 +17,17 @@ struct Tally {
     times: Vec<u64>,
 }
 
+/// What the command waits for.
+enum Event {
+    Answer(Result<Reply, Failure>),
+    Interrupt,
+}
+
 pub(super) fn run(ui: &Ui, machine: &Machine, args: &PingArgs) -> Result<(), Failure> {
-    let (interrupt, interrupted) = mpsc::channel();
+    let (tell, told) = mpsc::channel();
+    let interrupt = tell.clone();
     let handler = move || {
-        let _ = interrupt.send(());
+        let _ = interrupt.send(Event::Interrupt);
     };
     if let Err(error) = ctrlc::set_handler(handler) {
         log::warn!("Ctrl-C will not show the sum: {error}");
@@ -32,7 +40,13 @@ pub(super) fn run(ui: &Ui, machine: &Machine, args: &PingArgs) -> Result<(), Fai
         let begun = Instant::now();
         tally.sent += 1;
         let number = tally.sent;
-        match machine.ask(&Request::Ping { to, bytes, timeout_ms }, args.timeout)? {
+        let (asked, answer, timeout) = (machine.clone(), tell.clone(), args.timeout);
+        // Ctrl-C doesn't wait for an answer; the thread ends with the process then.
+        thread::spawn(move || {
+            let _ = answer.send(Event::Answer(asked.ask(&Request::Ping { to, bytes, timeout_ms }, timeout)));
+        });
+        let Ok(Event::Answer(reply)) = told.recv() else { break };
+        match reply? {
             Reply::Pong { micros: Some(micros), .. } => {
                 tally.times.push(micros);
                 ui.line(format!("{bytes} bytes from {to}: seq={number} time={} ms", millis(micros)));
@@ -45,11 +59,8 @@ pub(super) fn run(ui: &Ui, machine: &Machine, args: &PingArgs) -> Result<(), Fai
             break;
         }
         let pause = args.interval.saturating_sub(begun.elapsed());
-        match interrupted.recv_timeout(pause.max(Duration::from_millis(1))) {
-            Ok(()) => break,
-            // Without a handler there is no Ctrl-C to wait for.
-            Err(RecvTimeoutError::Disconnected) => std::thread::sleep(pause),
-            Err(RecvTimeoutError::Timeout) => {}
+        if told.recv_timeout(pause.max(Duration::from_millis(1))).is_ok() {
+            break;
         }
     }
     sum_up(ui, args, &tally)
