@@ -8,6 +8,7 @@
 
 #[cfg(target_os = "linux")]
 mod bench;
+mod capture_file;
 pub mod cli;
 #[cfg(target_os = "linux")]
 pub mod control;

@@ -44,10 +44,15 @@ fn files_that_cannot_be_are_one_line_and_exit_code_2() {
     let name = |path: &std::path::Path| path.to_str().expect("UTF-8").to_owned();
 
     let nowhere = name(&folder.path().join("no").join("such.pcapng"));
-    assert_misused(&["demo", "--world", "sim", "--capture", &nowhere], &[&nowhere]);
-    assert_misused(&["demo", "--world", "sim", "--capture", &name(folder.path())], &[&name(folder.path())]);
-    assert_misused(&["demo", "--world", "sim", "--capture", &name(&document)], &["no capture"]);
-    assert_eq!(std::fs::read(&document).expect("still there"), b"precious");
+    let a_folder = name(folder.path());
+    for command in
+        [["demo", "--world", "sim"], ["rpc", "semantics", "--seed=1"], ["mailbox", "semantics", "--seed=1"]]
+    {
+        assert_misused(&[&command[..], &["--capture", &nowhere]].concat(), &[&nowhere]);
+        assert_misused(&[&command[..], &["--capture", &a_folder]].concat(), &[&a_folder]);
+        assert_misused(&[&command[..], &["--capture", &name(&document)]].concat(), &["no capture"]);
+        assert_eq!(std::fs::read(&document).expect("still there"), b"precious");
+    }
 
     assert_misused(&["explain", &nowhere], &[&nowhere]);
     assert_misused(&["explain", &name(&document)], &[&name(&document)]);

@@ -31,7 +31,6 @@ use crate::Failure;
 use crate::cli::{DemoArgs, WorldChoice};
 use crate::ui::{self, Ui};
 use record::Record;
-pub(crate) use record::open_named as open_capture;
 use stage::Report;
 
 /// What the worlds are called, in the last line as well.

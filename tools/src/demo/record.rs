@@ -3,9 +3,10 @@
 use super::interrupt::Guard;
 use super::watch::{Watch, Watcher};
 use crate::Failure;
+use crate::capture_file::CaptureFile;
 use crate::ui;
-use std::fs::{File, OpenOptions};
-use std::io::{self, Read as _, Seek as _, Write as _};
+use std::fs::File;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tapstack::capture::{Capture, CaptureObserver, CaptureOptions, Observer};
@@ -17,8 +18,6 @@ use tapstack::stack::{InterfaceConfig, InterfaceId};
 const FLOW_PACKETS_MAX: u32 = 200;
 /// The capture's size at most, in bytes.
 const CAPTURE_BYTES_MAX: u64 = 18_000_000;
-/// How every pcapng file begins: the type of a section header block.
-const PCAPNG_MAGIC: [u8; 4] = [0x0a, 0x0d, 0x0d, 0x0a];
 
 /// The capture while it is being written. Clones are the same.
 #[derive(Clone)]
@@ -54,13 +53,7 @@ impl Record {
         let (path, file, made) = match named {
             Some(path) => {
                 let made = !path.exists();
-                let file = open_named(path).map_err(|error| {
-                    Failure::Misused(format!(
-                        "can't write the capture to {}: {}",
-                        path.display(),
-                        ui::reason(&error)
-                    ))
-                })?;
+                let file = CaptureFile::open(path).map_err(Failure::Misused)?.into_file();
                 (path.to_owned(), file, made)
             }
             None => {
@@ -158,27 +151,6 @@ impl Inner {
     }
 }
 
-/// Opens a file to write to, but none that holds something else than a capture: a slip of the shell's history
-/// should not cost a document.
-pub(crate) fn open_named(path: &Path) -> io::Result<File> {
-    let is_file = path.metadata().is_ok_and(|meta| meta.is_file());
-    if !is_file {
-        return OpenOptions::new().write(true).create(true).truncate(false).open(path);
-    }
-    let mut file = OpenOptions::new().read(true).write(true).open(path)?;
-    let mut start = Vec::new();
-    (&mut file).take(PCAPNG_MAGIC.len() as u64).read_to_end(&mut start)?;
-    if !start.is_empty() && start != PCAPNG_MAGIC {
-        return Err(io::Error::new(
-            io::ErrorKind::AlreadyExists,
-            "it exists and is no capture; remove it, or choose another name",
-        ));
-    }
-    file.set_len(0)?;
-    file.rewind()?;
-    Ok(file)
-}
-
 fn make_temporary() -> io::Result<(File, PathBuf)> {
     let made = tempfile::Builder::new().prefix("tapstack-demo-").suffix(".pcapng").tempfile()?;
     made.keep().map_err(|kept| kept.error)
@@ -187,20 +159,6 @@ fn make_temporary() -> io::Result<(File, PathBuf)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_capture_replaces_a_capture_and_nothing_else() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let path = folder.path().join("file");
-        std::fs::write(&path, "a document").expect("written");
-        assert!(open_named(&path).is_err());
-        assert_eq!(std::fs::read(&path).expect("still there"), b"a document");
-        std::fs::write(&path, [&PCAPNG_MAGIC[..], b"old"].concat()).expect("written");
-        open_named(&path).expect("opened");
-        assert_eq!(std::fs::read(&path).expect("there"), b"");
-        assert!(open_named(folder.path()).is_err(), "a folder");
-        assert!(open_named(&folder.path().join("no").join("file")).is_err(), "no such folder");
-    }
 
     #[test]
     fn an_abandoned_capture_leaves_what_was_there_before() {

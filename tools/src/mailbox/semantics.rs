@@ -2,6 +2,7 @@
 
 use super::args::SemanticsArgs;
 use crate::Failure;
+use crate::capture_file::CaptureFile;
 use crate::table::Table;
 use crate::ui::Ui;
 use std::time::Duration;
@@ -50,6 +51,7 @@ const DOWN: Duration = Duration::from_millis(50);
 /// Runs every trial and shows what came of it. Fails when a promise was broken.
 pub(super) fn run(ui: &Ui, args: &SemanticsArgs) -> Result<(), Failure> {
     let (seed, messages) = (args.seed, args.messages);
+    let file = args.capture.as_deref().map(CaptureFile::open).transpose().map_err(Failure::Misused)?;
     ui.line(format!("{messages} messages for each line, from seed {seed}, in a simulated world"));
     let mut table = Table::new(&[
         "what happens",
@@ -63,7 +65,7 @@ pub(super) fn run(ui: &Ui, args: &SemanticsArgs) -> Result<(), Failure> {
         ">late",
     ]);
     let mut broken = Vec::new();
-    let capture = args.capture.as_ref().map(|_| Capture::new(CaptureOptions::default()));
+    let capture = file.as_ref().map(|_| Capture::new(CaptureOptions::default()));
     for (index, mishap) in MISHAPS.iter().enumerate() {
         for semantics in Semantics::ALL {
             let is_last = index + 1 == MISHAPS.len() && semantics == Semantics::EffectivelyOnce;
@@ -88,10 +90,9 @@ pub(super) fn run(ui: &Ui, args: &SemanticsArgs) -> Result<(), Failure> {
     table.lines().into_iter().for_each(|line| ui.line(line));
     ui.line("acked: acknowledged, or sent at most once; doubt: nobody knows; lost: acked, and never");
     ui.line("arrived; late: after a later one. The box is kept in memory where nothing else is said.");
-    if let (Some(file), Some(capture)) = (&args.capture, capture) {
-        std::fs::write(file, capture.take())
-            .map_err(|error| Failure::Failed(format!("can't write {}: {error}", file.display())))?;
-        ui.line(format!("the frames of the last trial are in {}", file.display()));
+    if let (Some(file), Some(capture)) = (file, capture) {
+        file.write(&capture.take()).map_err(Failure::Failed)?;
+        ui.line(format!("the frames of the last trial are in {}", file.path().display()));
     }
     if !broken.is_empty() {
         return Err(Failure::Failed(format!("a promise was broken: {}", broken.join("; "))));

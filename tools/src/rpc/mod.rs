@@ -3,10 +3,9 @@
 pub mod args;
 
 use crate::Failure;
-use crate::demo::open_capture;
+use crate::capture_file::CaptureFile;
 use crate::ui::{self, Ui};
 use args::{RpcArgs, RpcCommand, SemanticsArgs};
-use std::io::Write as _;
 use tapstack::capture::{Capture, CaptureOptions};
 use tapstack_rpc::experiment::{self, AMOUNT, Fault, Trial};
 
@@ -20,15 +19,8 @@ pub(crate) fn run(ui: &Ui, args: &RpcArgs) -> Result<(), Failure> {
 }
 
 fn semantics(ui: &Ui, args: &SemanticsArgs) -> Result<(), Failure> {
-    let capture = match args.capture.as_deref() {
-        None => None,
-        Some(path) => {
-            let file = open_capture(path);
-            let failed = |error| Failure::Misused(format!("{}: {}", path.display(), ui::reason(&error)));
-            Some((path, file.map_err(failed)?))
-        }
-    };
-    let frames = capture.as_ref().map(|_| Capture::new(CaptureOptions::default()));
+    let file = args.capture.as_deref().map(CaptureFile::open).transpose().map_err(Failure::Misused)?;
+    let frames = file.as_ref().map(|_| Capture::new(CaptureOptions::default()));
     let trials = experiment::run(args.seed, frames.as_ref())
         .map_err(|error| Failure::Failed(format!("the experiment: {}", ui::reason(&error))))?;
     ui.heading(&format!("One deposit of {AMOUNT} into an empty account, and what goes wrong"));
@@ -40,12 +32,11 @@ fn semantics(ui: &Ui, args: &SemanticsArgs) -> Result<(), Failure> {
             ui.line(line);
         }
     }
-    if let (Some((path, mut file)), Some(frames)) = (capture, frames) {
-        file.write_all(&frames.take())
-            .map_err(|error| Failure::Failed(format!("{}: {}", path.display(), ui::reason(&error))))?;
-        ui.line(format!("every frame is in {}, to be read by", path.display()));
+    if let (Some(file), Some(frames)) = (file, frames) {
+        file.write(&frames.take()).map_err(Failure::Failed)?;
+        ui.line(format!("every frame is in {}, to be read by", file.path().display()));
         let (options, port) = ("-o rpc.dissect_unknown_programs:TRUE -d udp.port", experiment::PORT);
-        ui.line(format!("  wireshark {options}=={port},rpc {}", path.display()));
+        ui.line(format!("  wireshark {options}=={port},rpc {}", file.path().display()));
     }
     let wrong = trials.iter().filter(|trial| !holds(trial)).count();
     ui.last_line(format!("{} trials, {wrong} broke what their semantics promise", trials.len()));

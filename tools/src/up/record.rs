@@ -1,8 +1,7 @@
 //! The capture of a machine that is up: written as it goes on, for as long as it does.
 
-use std::fs::File;
-use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use crate::capture_file::CaptureFile;
+use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 use tapstack::capture::{Capture, CaptureOptions};
 use tapstack::net::Host;
@@ -11,19 +10,16 @@ use tapstack::stack::{InterfaceConfig, InterfaceId};
 /// A capture and its file.
 pub(super) struct Record {
     capture: Capture,
-    file: File,
-    path: PathBuf,
+    file: CaptureFile,
 }
 
 impl Record {
     /// Opens the file. Errors: why it can't be written, or that it is something else than a capture.
     pub(super) fn create(path: &Path) -> Result<Record, String> {
-        let file = crate::demo::open_capture(path).map_err(|error| {
-            format!("can't write the capture to {}: {}", path.display(), crate::ui::reason(&error))
-        })?;
+        let file = CaptureFile::open(path)?;
         let epoch_unix_nanos = epoch_unix_nanos();
         let capture = Capture::new(CaptureOptions { epoch_unix_nanos, ..CaptureOptions::default() });
-        Ok(Record { capture, file, path: path.to_owned() })
+        Ok(Record { capture, file })
     }
 
     /// Gives an interface its name and addresses in the capture.
@@ -38,9 +34,7 @@ impl Record {
 
     /// Writes what was recorded since the last time. Errors: what the system says, with the file's name.
     pub(super) fn flush(&self) -> Result<(), String> {
-        (&self.file).write_all(&self.capture.take()).map_err(|error| {
-            format!("can't write the capture to {}: {}", self.path.display(), crate::ui::reason(&error))
-        })
+        self.file.write(&self.capture.take())
     }
 
     /// Writes the rest. Errors: as [`Record::flush`].
