@@ -45,12 +45,10 @@ fn files_that_cannot_be_are_one_line_and_exit_code_2() {
 
     let nowhere = name(&folder.path().join("no").join("such.pcapng"));
     let a_folder = name(folder.path());
-    for command in
-        [["demo", "--world", "sim"], ["rpc", "semantics", "--seed=1"], ["mailbox", "semantics", "--seed=1"]]
-    {
-        assert_misused(&[&command[..], &["--capture", &nowhere]].concat(), &[&nowhere]);
-        assert_misused(&[&command[..], &["--capture", &a_folder]].concat(), &[&a_folder]);
-        assert_misused(&[&command[..], &["--capture", &name(&document)]].concat(), &["no capture"]);
+    for command in [&["demo", "--world", "sim"][..], &["rpc", "semantics"], &["mailbox", "semantics"]] {
+        assert_misused(&[command, &["--capture", &nowhere]].concat(), &[&nowhere]);
+        assert_misused(&[command, &["--capture", &a_folder]].concat(), &[&a_folder]);
+        assert_misused(&[command, &["--capture", &name(&document)]].concat(), &["no capture"]);
         assert_eq!(std::fs::read(&document).expect("still there"), b"precious");
     }
 

@@ -532,8 +532,8 @@ fn set_offloads(fd: &OwnedFd, offload: bool) -> Result<Offloads, TapError> {
 ///
 /// Without a limit to the frames that it has taken and not handled yet, it puts them into pages that many of them share,
 /// as is best for small ones, and for NAPI, which joins them there. With any limit it gives each one memory of its own:
-/// a stream in plain mode is then faster by a sixth, when the application's reader is on another core. This limit is
-/// never met.
+/// a stream in plain mode is then faster by a tenth to a sixth, and a round trip of 1 KiB that polls takes 0.3 us more.
+/// This limit is never met.
 fn set_send_buffer(fd: &OwnedFd, options: &TapOptions) -> Result<(), TapError> {
     let has_own_memory = !options.offload && !options.napi;
     let bytes = if has_own_memory { core::ffi::c_int::MAX - 1 } else { core::ffi::c_int::MAX };

@@ -3,10 +3,10 @@
 //!
 //! A hierarchical timing wheel (Varghese and Lauck, "Hashed and Hierarchical Timing Wheels", SOSP 1987, scheme 7), whose
 //! tick is the nanosecond and whose hand doesn't tick: it is moved to where the next entry is. A deadline is a number of
-//! eleven digits of six bits. An entry lies in the level of the first digit in which it differs from the hand, in that
+//! eleven digits of six bits. An entry lies in the level of the highest digit in which it differs from the hand, in that
 //! digit's slot; so every entry of a level comes before those of the next one, and a slot's before those of the next slot.
-//! When a slot with several entries comes up, the hand moves to it, and they spread over lower levels: at most eleven
-//! times each, and some three times for a retransmission timer that isn't removed before.
+//! When a slot with several entries comes up, the hand moves to it, and they cascade to lower levels: ten times each at
+//! most, however many there are.
 
 use crate::time::Instant;
 
@@ -73,6 +73,7 @@ impl TimerQueue {
         if deadline < armed.0 {
             self.disarm(index, armed);
             if self.occupied == 0 {
+                // Nobody is left behind, and the levels that are needed are the lowest.
                 self.hand = now.as_nanos();
             }
             self.insert(index, deadline.as_nanos());
@@ -103,7 +104,7 @@ impl TimerQueue {
             if slot.earliest > now {
                 return None;
             }
-            // In a slot of the finest level all are due at the same time.
+            // In a slot of the finest level all are due at the same time, but for those that were late when they came.
             if level == 0 || slot.first == slot.last {
                 let index = slot.first;
                 let deadline = self.entries[index as usize].deadline;
@@ -113,7 +114,7 @@ impl TimerQueue {
                 }
                 slot.earliest = deadline;
             } else {
-                self.spread(level, number);
+                self.cascade(level, number);
             }
         }
         None
@@ -127,7 +128,7 @@ impl TimerQueue {
     }
 
     /// Moves the hand to the slot that comes up next, and its entries to lower levels.
-    fn spread(&mut self, level: usize, number: usize) {
+    fn cascade(&mut self, level: usize, number: usize) {
         let slot = core::mem::replace(&mut self.levels[level].slots[number], EMPTY);
         self.vacate(level, number);
         self.hand = slot.earliest;
