@@ -453,7 +453,15 @@ fn threaded_napi_is_on_or_refused() -> Result<(), Failed> {
     let with_napi = |name: &str| Tap::open(TapOptions { napi: true, ..options(name, false) });
     // This process's own namespace has its /sys; an ordinary user's may not be writable.
     match with_napi("napi0") {
-        Ok(_tap) => assert_eq!(std::fs::read_to_string("/sys/class/net/napi0/threaded")?.trim(), "1"),
+        Ok(_tap) => {
+            assert_eq!(std::fs::read_to_string("/sys/class/net/napi0/threaded")?.trim(), "1");
+            // The thread is real root's, who alone may change it.
+            let is_root =
+                std::fs::read_to_string("/proc/self/uid_map")?.split_whitespace().nth(1) == Some("0");
+            // (A run of this test beside this one has a thread of the same name.)
+            let niceness = niceness_of("napi/napi0-")?;
+            assert!(niceness.contains(if is_root { &7 } else { &0 }), "{niceness:?}");
+        }
         Err(error) => assert_eq!(error, TapError::NoThreadedNapi("napi0".into())),
     }
     // A further one's interfaces don't show up there.
@@ -461,6 +469,22 @@ fn threaded_napi_is_on_or_refused() -> Result<(), Failed> {
         assert_eq!(with_napi("napi1").err(), Some(TapError::NoThreadedNapi("napi1".into())));
         Ok(())
     })
+}
+
+/// How nice the threads are whose names begin so.
+fn niceness_of(prefix: &str) -> Result<Vec<i32>, Failed> {
+    let mut found = Vec::new();
+    for process in std::fs::read_dir("/proc")? {
+        let Ok(stat) = std::fs::read_to_string(process?.path().join("stat")) else { continue };
+        // The second field is the name in brackets, the nineteenth the niceness (proc_pid_stat(5)).
+        let Some((name, behind)) = stat.split_once('(').and_then(|(_, rest)| rest.rsplit_once(") ")) else {
+            continue;
+        };
+        if name.starts_with(prefix) {
+            found.push(behind.split(' ').nth(16).ok_or("a short stat")?.parse()?);
+        }
+    }
+    Ok(found)
 }
 
 fn kernels_talk_by_virtual_cables() -> Result<(), Failed> {

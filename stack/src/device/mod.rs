@@ -13,6 +13,8 @@ pub mod impair;
 pub mod impaired;
 pub mod memory;
 #[cfg(target_os = "linux")]
+mod napi;
+#[cfg(target_os = "linux")]
 pub mod tap;
 #[cfg(target_os = "linux")]
 mod tap_pool;

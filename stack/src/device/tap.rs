@@ -4,7 +4,7 @@
 use super::cut_in_place::SegmentWriter;
 use super::tap_pool::Pool;
 use super::vnet::{self, VNET_LEN};
-use super::{Device, Receive, Transmit};
+use super::{Device, Receive, Transmit, napi};
 use crate::frame::{HEADROOM, PacketId, RxChecksum, RxFrame, SLICES_INLINE, TxChecksum, TxFrame};
 use crate::stack::{Cidr, Medium, Offloads};
 use crate::time::Instant;
@@ -187,7 +187,7 @@ impl Tap {
             None,
         )
         .map_err(|errno| system("make a socket", errno))?;
-        if options.napi && thread_napi(&name).is_err() {
+        if options.napi && napi::thread(&name).is_err() {
             return Err(TapError::NoThreadedNapi(name));
         }
         Ok(Tap { fd: Arc::new(fd), control, name, offloads, vnet: options.offload })
@@ -274,17 +274,6 @@ impl Tap {
         })?;
         Ok(request)
     }
-}
-
-/// Nanoseconds that the kernel waits for the rest of a burst before it hands a part of it up.
-///
-/// Without them its thread, which is faster than we write, hands up every frame by itself, and goes to sleep to be woken
-/// by the next one: a stream then is slower by an eighth. The end of what was written (PSH) is handed up at once.
-const GRO_FLUSH_AFTER: &str = "20000";
-
-fn thread_napi(name: &str) -> io::Result<()> {
-    std::fs::write(format!("/sys/class/net/{name}/threaded"), "1")?;
-    std::fs::write(format!("/sys/class/net/{name}/gro_flush_timeout"), GRO_FLUSH_AFTER)
 }
 
 fn system(doing: &'static str, errno: Errno) -> TapError {
