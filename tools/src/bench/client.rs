@@ -3,6 +3,7 @@
 use super::cpu;
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream, UdpSocket};
+use std::os::fd::AsFd;
 use std::sync::Barrier;
 use std::time::{Duration, Instant};
 
@@ -32,18 +33,24 @@ impl Transfer {
     }
 }
 
+/// Connects as every client here does.
 fn connect(to: SocketAddr) -> io::Result<TcpStream> {
-    let stream = TcpStream::connect_timeout(&to, PATIENCE)?;
+    use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
+    let socket = socket_with(AddressFamily::INET, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+    use_our_congestion_control(&socket)?;
+    let stream = TcpStream::from(socket);
     stream.set_read_timeout(Some(PATIENCE))?;
+    // It holds for the connect, too.
     stream.set_write_timeout(Some(PATIENCE))?;
-    use_our_congestion_control(&stream)?;
+    rustix::net::connect(&stream, &to)?;
     Ok(stream)
 }
 
-/// Gives a kernel's connection the congestion control that this stack has by default, whatever the distribution
-/// chose: a kernel with BBR would be compared with something else.
-pub(super) fn use_our_congestion_control(stream: &TcpStream) -> io::Result<()> {
-    Ok(rustix::net::sockopt::set_tcp_congestion(stream, CONGESTION)?)
+/// Gives a kernel's socket the congestion control that this stack has by default, whatever the distribution chose: a
+/// kernel with BBR would be compared with something else. This comes before it connects or listens, since a connection
+/// that begins with BBR is paced for as long as it lasts.
+pub(super) fn use_our_congestion_control(socket: impl AsFd) -> io::Result<()> {
+    Ok(rustix::net::sockopt::set_tcp_congestion(socket, CONGESTION)?)
 }
 
 /// Takes what the server sends until it ends.
@@ -161,7 +168,7 @@ fn open_in_turn(to: SocketAddr, duration: Duration, barrier: &Barrier) -> io::Re
     let start = Instant::now();
     let mut opened = Opened::default();
     while start.elapsed() < duration {
-        match TcpStream::connect_timeout(&to, PATIENCE) {
+        match connect(to) {
             Ok(mut stream) => {
                 rustix::net::sockopt::set_socket_linger(&stream, Some(Duration::ZERO))?;
                 match stream.read(&mut [0]) {

@@ -147,6 +147,7 @@ impl Server for KernelServer {
             return self.serve_udp(role, client);
         }
         let listener = self.ns.run(|| TcpListener::bind(address)).map_err(io::Error::other)??;
+        use_our_congestion_control(&listener)?;
         let spin = matches!(role, Role::Close { spin: true });
         listener.set_nonblocking(spin)?;
         let stop = AtomicBool::new(false);
@@ -204,7 +205,6 @@ fn play(mut stream: TcpStream, role: Role) -> io::Result<()> {
             while stream.read(&mut buffer)? > 0 {}
         }
         Role::Source(duration) => {
-            use_our_congestion_control(&stream)?;
             let chunk = vec![0x5a; WRITE_CHUNK];
             let start = Instant::now();
             while start.elapsed() < duration {
