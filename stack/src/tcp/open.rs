@@ -225,12 +225,26 @@ impl Connection {
 
     /// The send buffer follows the congestion window: twice what may be in flight, so that the application can write the
     /// next window while one is out (Linux's `tcp_sndbuf_expand`).
+    ///
+    /// Where nothing is ever lost, the window grows though all that it adds waits in a queue; behind a TAP, that queue
+    /// takes the caches' room. So a large buffer is for paths that may hold as much.
     pub(crate) fn grow_send_buffer(&mut self, config: &TcpConfig) {
-        let wanted = 2 * u64::from(self.sender.cwnd()) * u64::from(self.sender.mss());
+        let mut wanted = 2 * u64::from(self.sender.cwnd()) * u64::from(self.sender.mss());
+        if wanted > SEND_BUFFER_EASY
+            && let Some(round_trip) = self.sender.min_rtt()
+        {
+            let held = (round_trip.as_nanos() as u64).saturating_mul(PATH_BYTES_PER_NS);
+            wanted = wanted.min(SEND_BUFFER_EASY.max(held.saturating_mul(2)));
+        }
         let wanted = wanted.min(config.send_buffer.max as u64) as u32;
         self.flags.send_limit = self.flags.send_limit.max(wanted);
     }
 }
+
+/// A send buffer may grow so far on any path, in bytes. (Linux lets none grow further, if nobody says so.)
+const SEND_BUFFER_EASY: u64 = 4 << 20;
+/// What the fastest path takes in a nanosecond: 100 Gbit/s.
+const PATH_BYTES_PER_NS: u64 = 12;
 
 fn new_receiver(settings: &Settings, config: &TcpConfig, scaling: bool, first: SeqNum) -> Receiver {
     let (buffer, buffer_max) = match settings.receive_buffer {

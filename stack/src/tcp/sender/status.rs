@@ -67,6 +67,11 @@ impl Sender {
         self.window.cwnd
     }
 
+    /// The shortest round trip lately.
+    pub(crate) fn min_rtt(&self) -> Option<Duration> {
+        self.rtt.min()
+    }
+
     /// Payload of a full segment, in bytes.
     pub(crate) fn mss(&self) -> u32 {
         self.settings.mss
@@ -121,7 +126,7 @@ impl Sender {
         info.total_retrans = self.totals.segments_resent;
         info.rtt = self.rtt.srtt().unwrap_or_default();
         info.rttvar = self.rtt.deviation();
-        info.min_rtt = self.rtt.min().unwrap_or_default();
+        info.min_rtt = self.min_rtt().unwrap_or_default();
         info.snd_ssthresh = self.window.ssthresh;
         info.snd_cwnd = self.window.cwnd;
         info.reordering = self.reordering;
