@@ -49,12 +49,12 @@ impl Pool {
     }
 
     /// Takes a chunk that nobody refers to any more: the one that was just used up, if it is free already (its bytes
-    /// are still in the cache), else one that rests, else a new one.
+    /// are still in the cache), else the one that was last, else a new one.
     fn next_chunk(&mut self) {
         if self.current.try_reclaim(self.chunk_len) {
             return;
         }
-        let free = self.resting.iter_mut().position(|chunk| chunk.try_reclaim(self.chunk_len));
+        let free = self.resting.iter_mut().rposition(|chunk| chunk.try_reclaim(self.chunk_len));
         let next = match free.and_then(|at| self.resting.remove(at)) {
             Some(chunk) => chunk,
             None => BytesMut::with_capacity(self.chunk_len),

@@ -57,6 +57,9 @@ use system::{clock, duplicate, random_seed};
 /// Receive batches for each device and turn at most, before tasks of other devices get theirs.
 pub const BATCHES_PER_TURN_MAX: usize = 16;
 
+/// Bytes of a batch, but for its last frame, where tasks of the same thread read them: they stay in its core's cache.
+pub const BATCH_BYTES_MAX: usize = 512 << 10;
+
 /// Polls of tasks between two receive batches at most.
 pub const TASKS_PER_BATCH_MAX: usize = 256;
 
@@ -100,6 +103,8 @@ struct Receiver {
     /// Frames since the device was last dry, and before that: see [`Receiver::batch_max`].
     burst: usize,
     last_burst: usize,
+    /// Whether this thread's tasks ran on what came last, so that they are likely to read what comes next.
+    feeds_tasks: bool,
     /// Kept open for as long as it is registered; none has to be asked at every turn.
     fd: Option<Arc<OwnedFd>>,
 }
@@ -108,10 +113,13 @@ impl Receiver {
     /// Reads what waits, as much as a batch takes.
     fn fill(&mut self, batch: &mut Vec<RxFrame>, now: Instant) -> io::Result<()> {
         batch.extend(self.held.take().map(|(_, frame)| frame));
-        let max = self.batch_max();
-        while batch.len() < max {
+        let (max, mut room) = (self.batch_max(), self.batch_bytes_max());
+        while batch.len() < max && room > 0 {
             match self.device.receive(now)? {
-                Some(frame) => batch.push(frame),
+                Some(frame) => {
+                    room = room.saturating_sub(frame.bytes.len());
+                    batch.push(frame);
+                }
                 None => {
                     self.readable = false;
                     self.last_burst = self.burst + batch.len();
@@ -127,6 +135,12 @@ impl Receiver {
     /// Where frames come one at a time, the first one is answered before the device is asked for another.
     fn batch_max(&self) -> usize {
         if self.burst == 0 && self.last_burst <= 1 { 1 } else { RX_BATCH_MAX }
+    }
+
+    /// What this thread reads at once is to be in its cache still when a task of this thread takes it. To another thread's
+    /// application, all that waits goes together, as it has to be woken each time.
+    fn batch_bytes_max(&self) -> usize {
+        if self.feeds_tasks { BATCH_BYTES_MAX } else { usize::MAX }
     }
 }
 
@@ -170,6 +184,7 @@ impl Machine {
             failure: Mutex::new(None),
             stop: AtomicBool::new(false),
             busy_poll_ns: AtomicU64::new(0),
+            polls: AtomicU64::new(0),
             disk: Mutex::new(None),
         });
         let executor = Executor::new(move || bell.ring());
@@ -218,6 +233,7 @@ impl Machine {
                     && main.woken.load(Ordering::SeqCst)
                     && main.woken.swap(false, Ordering::SeqCst)
                 {
+                    self.shared.count_poll();
                     let mut cx = Context::from_waker(&waker);
                     if let TaskPoll::Ready(done) = self.turns().poll_task(|| future.as_mut().poll(&mut cx)) {
                         output = Some(done);
@@ -345,12 +361,14 @@ impl Turns<'_> {
                 break;
             }
             received = Some(now);
+            let polls = self.shared.polls.load(Ordering::Relaxed);
             self.settle_after(now, look, |now, core, _| {
                 for frame in batch.drain(..) {
                     core.stack.handle_frame(now, interface, frame);
                 }
                 core.stack.end_batch(now);
             });
+            receiver.feeds_tasks = self.shared.polls.load(Ordering::Relaxed) != polls;
         }
         Ok(received)
     }
@@ -388,6 +406,7 @@ impl Turns<'_> {
             if self.poll_task(|| self.machine.executor.run_one()).is_none() {
                 break;
             }
+            self.shared.count_poll();
             if let Some(panic) = self.machine.executor.take_panic() {
                 log::error!("{}: {panic}", self.machine.name);
             }
@@ -504,8 +523,16 @@ fn attach(
         poll.registry().register(&mut SourceFd(&fd.as_raw_fd()), Token(token), Interest::READABLE)?;
     }
     // Frames may wait since before the registration.
-    let receiver =
-        Receiver { interface, device: rx, readable: true, held: None, burst: 0, last_burst: 0, fd };
+    let receiver = Receiver {
+        interface,
+        device: rx,
+        readable: true,
+        held: None,
+        burst: 0,
+        last_burst: 0,
+        feeds_tasks: true,
+        fd,
+    };
     Ok((Port::new(interface, tx), receiver))
 }
 

@@ -9,6 +9,9 @@ pub(crate) const CHUNK_BYTES: usize = 64 * 1024;
 /// Chunks that the pool keeps at most, free or not; further ones are left to the allocator.
 const CHUNKS_MAX: usize = 256;
 
+/// Free chunks that are kept in any case: a burst of super-frames.
+const CHUNKS_SPARE: usize = 8;
+
 /// Chunks that are taken between two looks at how many were never needed.
 const TAKEN_PER_LOOK: usize = 256;
 
@@ -55,12 +58,12 @@ impl ChunkPool {
         }
     }
 
-    /// Now and then, lets half of the chunks go that were free all the time.
+    /// Now and then, lets half of the chunks go that were free all the time, but for those that a burst takes.
     fn drop_surplus(&mut self) {
         self.spare = self.spare.min(self.free.len());
         self.taken += 1;
         if self.taken == TAKEN_PER_LOOK {
-            self.free.drain(..self.spare.div_ceil(2));
+            self.free.drain(..self.spare.saturating_sub(CHUNKS_SPARE).div_ceil(2));
             (self.spare, self.taken) = (self.free.len(), 0);
         }
     }
@@ -109,6 +112,6 @@ mod tests {
         for _ in 0..10 * TAKEN_PER_LOOK {
             used(&mut pool);
         }
-        assert!(pool.free.len() + pool.resting.len() <= 2, "{} are kept", pool.free.len());
+        assert!(pool.free.len() + pool.resting.len() <= CHUNKS_SPARE + 2, "{} are kept", pool.free.len());
     }
 }

@@ -34,6 +34,8 @@ pub(super) struct Shared {
     pub(super) stop: AtomicBool,
     /// How long the devices are asked before the loop sleeps, in nanoseconds.
     pub(super) busy_poll_ns: AtomicU64,
+    /// Polls of tasks so far: see [`Shared::count_poll`].
+    pub(super) polls: AtomicU64,
     /// The folder that stands for the machine's disk, if the program gave one.
     pub(super) disk: Mutex<Option<Arc<Folder>>>,
 }
@@ -83,6 +85,11 @@ impl Shared {
 
     pub(super) fn busy_poll(&self) -> Duration {
         Duration::from_nanos(self.busy_poll_ns.load(Ordering::Relaxed))
+    }
+
+    /// Counts a poll of a task. Only who drives does.
+    pub(super) fn count_poll(&self) {
+        self.polls.store(self.polls.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
     }
 
     /// The driver, for a loop that is to have it for itself. Errors: `ResourceBusy`; what ended the machine.
