@@ -388,3 +388,34 @@ fn the_future_of_a_run_may_be_woken_by_itself() {
     a.run(yields).unwrap();
     assert_eq!(turns, 101);
 }
+
+/// As many super-frames as are asked for.
+struct SuperFrames;
+
+impl Receive for SuperFrames {
+    fn receive(&mut self, _now: Instant) -> io::Result<Option<RxFrame>> {
+        Ok(Some(RxFrame::new(vec![0; 60_000])))
+    }
+}
+
+#[test]
+fn batches_are_small_where_this_threads_tasks_read_them() {
+    let mut receiver = Receiver {
+        interface: InterfaceId(1),
+        device: Box::new(SuperFrames),
+        readable: true,
+        held: None,
+        burst: 0,
+        last_burst: 2,
+        feeds_tasks: true,
+        fd: None,
+    };
+    let mut filled = |feeds_tasks| {
+        receiver.feeds_tasks = feeds_tasks;
+        let mut batch = Vec::new();
+        receiver.fill(&mut batch, Instant::ZERO).unwrap();
+        batch.len()
+    };
+    assert_eq!(filled(true), BATCH_BYTES_MAX.div_ceil(60_000));
+    assert_eq!(filled(false), RX_BATCH_MAX);
+}
