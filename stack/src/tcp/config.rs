@@ -18,7 +18,8 @@ pub struct BufferSizes {
 pub struct TcpConfig {
     /// Receive buffers (`tcp_rmem`). The window offers half of them, as Linux's `tcp_adv_win_scale = 1` does.
     pub receive_buffer: BufferSizes,
-    /// Send buffers (`tcp_wmem`).
+    /// Send buffers (`tcp_wmem`). They grow beyond 4 MiB only where a round trip is long enough for the path to hold that
+    /// much at 100 Gbit/s.
     pub send_buffer: BufferSizes,
     /// Offer and accept timestamps (RFC 7323).
     pub timestamps: bool,

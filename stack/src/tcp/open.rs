@@ -223,21 +223,27 @@ impl Connection {
             as usize
     }
 
-    /// The send buffer follows the congestion window: twice what may be in flight, so that the application can write the
-    /// next window while one is out (Linux's `tcp_sndbuf_expand`).
-    ///
-    /// Where nothing is ever lost, the window grows though all that it adds waits in a queue; behind a TAP, that queue
-    /// takes the caches' room. So a large buffer is for paths that may hold as much.
+    /// The send buffer follows the congestion window.
     pub(crate) fn grow_send_buffer(&mut self, config: &TcpConfig) {
-        let mut wanted = 2 * u64::from(self.sender.cwnd()) * u64::from(self.sender.mss());
-        if wanted > SEND_BUFFER_EASY
-            && let Some(round_trip) = self.sender.min_rtt()
-        {
+        let window = u64::from(self.sender.cwnd()) * u64::from(self.sender.mss());
+        let wanted = send_buffer_for(window, self.sender.min_rtt()).min(config.send_buffer.max as u64);
+        self.flags.send_limit = self.flags.send_limit.max(wanted as u32);
+    }
+}
+
+/// The send buffer for a congestion window, in bytes: twice as much, so that the application can write the next window
+/// while one is out (Linux's `tcp_sndbuf_expand`).
+///
+/// Where nothing is ever lost, the window grows though all that it adds waits in a queue; behind a TAP, that queue takes
+/// the caches' room. So a large buffer is for paths that may hold as much.
+fn send_buffer_for(window: u64, min_rtt: Option<Duration>) -> u64 {
+    let wanted = 2 * window;
+    match min_rtt {
+        Some(round_trip) if wanted > SEND_BUFFER_EASY => {
             let held = (round_trip.as_nanos() as u64).saturating_mul(PATH_BYTES_PER_NS);
-            wanted = wanted.min(SEND_BUFFER_EASY.max(held.saturating_mul(2)));
+            wanted.min(SEND_BUFFER_EASY.max(held.saturating_mul(2)))
         }
-        let wanted = wanted.min(config.send_buffer.max as u64) as u32;
-        self.flags.send_limit = self.flags.send_limit.max(wanted);
+        _ => wanted,
     }
 }
 
@@ -263,4 +269,21 @@ fn new_receiver(settings: &Settings, config: &TcpConfig, scaling: bool, first: S
 /// Our window scale, chosen so that the largest buffer can be offered (RFC 7323 section 2.3).
 fn receive_scale(limit_max: usize) -> u8 {
     (0..WINDOW_SCALE_MAX).find(|&scale| (u16::MAX as usize) << scale >= limit_max).unwrap_or(WINDOW_SCALE_MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_large_send_buffer_is_for_paths_that_may_hold_as_much() {
+        let window = 20 << 20;
+        let after = |round_trip| send_buffer_for(window, Some(round_trip));
+        assert_eq!(after(Duration::from_micros(20)), SEND_BUFFER_EASY);
+        assert_eq!(after(Duration::from_millis(1)), 2 * 12_000_000);
+        assert_eq!(after(Duration::from_millis(10)), 2 * window);
+        assert_eq!(after(Duration::MAX), 2 * window);
+        assert_eq!(send_buffer_for(window, None), 2 * window);
+        assert_eq!(send_buffer_for(100_000, Some(Duration::from_micros(20))), 200_000);
+    }
 }
