@@ -110,6 +110,12 @@ struct Receiver {
 }
 
 impl Receiver {
+    fn new(interface: InterfaceId, device: Box<dyn Receive>, fd: Option<Arc<OwnedFd>>) -> Receiver {
+        // Frames may wait since before the descriptor was registered.
+        let readable = true;
+        Receiver { interface, device, readable, held: None, burst: 0, last_burst: 0, feeds_tasks: true, fd }
+    }
+
     /// Reads what waits, as much as a batch takes.
     fn fill(&mut self, batch: &mut Vec<RxFrame>, now: Instant) -> io::Result<()> {
         batch.extend(self.held.take().map(|(_, frame)| frame));
@@ -522,18 +528,7 @@ fn attach(
     if let Some(fd) = &fd {
         poll.registry().register(&mut SourceFd(&fd.as_raw_fd()), Token(token), Interest::READABLE)?;
     }
-    // Frames may wait since before the registration.
-    let receiver = Receiver {
-        interface,
-        device: rx,
-        readable: true,
-        held: None,
-        burst: 0,
-        last_burst: 0,
-        feeds_tasks: true,
-        fd,
-    };
-    Ok((Port::new(interface, tx), receiver))
+    Ok((Port::new(interface, tx), Receiver::new(interface, rx, fd)))
 }
 
 /// Tokens below are receivers.

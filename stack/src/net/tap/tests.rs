@@ -400,16 +400,9 @@ impl Receive for SuperFrames {
 
 #[test]
 fn batches_are_small_where_this_threads_tasks_read_them() {
-    let mut receiver = Receiver {
-        interface: InterfaceId(1),
-        device: Box::new(SuperFrames),
-        readable: true,
-        held: None,
-        burst: 0,
-        last_burst: 2,
-        feeds_tasks: true,
-        fd: None,
-    };
+    let mut receiver = Receiver::new(InterfaceId(1), Box::new(SuperFrames), None);
+    // A first frame that comes alone is a batch.
+    receiver.last_burst = 2;
     let mut filled = |feeds_tasks| {
         receiver.feeds_tasks = feeds_tasks;
         let mut batch = Vec::new();
