@@ -54,8 +54,11 @@ const IMPURE: [&str; 12] = [
     "DefaultHasher",
 ];
 
-/// What says that something isn't finished.
-const UNFINISHED: [&str; 4] = ["todo!", "unimplemented!", "FIXME", "XXX"];
+/// What says that something isn't finished; in two parts each, so that this file doesn't say it.
+const UNFINISHED: [&str; 4] =
+    [concat!("to", "do!"), concat!("unimple", "mented!"), concat!("FIX", "ME"), concat!("XX", "X")];
+/// How a test is marked that nobody runs.
+const SKIPPED: &str = concat!("#[ig", "nore");
 
 #[test]
 fn the_top_level_holds_what_the_house_rules_allow() {
@@ -90,14 +93,11 @@ fn no_file_is_too_long() {
 #[test]
 fn nothing_is_left_unfinished_or_skipped() {
     check_sources(|file| {
-        if file.path.ends_with("tests/tidy.rs") {
-            return;
-        }
         for line in file.lines() {
             for word in UNFINISHED.iter().filter(|word| line.text.contains(**word)) {
                 file.complain(line.number, &format!("says {word}"));
             }
-            if line.text.trim_start().starts_with("#[ignore") {
+            if line.text.trim_start().starts_with(SKIPPED) {
                 file.complain(line.number, "skips a test for everybody: say what it needs, with skips::test");
             }
         }
