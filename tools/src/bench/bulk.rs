@@ -1,6 +1,7 @@
 //! `bench bulk`: one stream as fast as it goes, out of the server and into it.
 
 use super::Settings;
+use super::ceiling::CeilingServer;
 use super::client;
 use super::ours::{Drive, OurServer};
 use super::rounds::Rounds;
@@ -42,6 +43,7 @@ fn add_offload(rounds: &mut Rounds<'_>, settings: Settings) -> io::Result<()> {
     let kernel = shared(KernelServer::new(stage::veth(true)?));
     let smoltcp = shared(SmoltcpServer::stock()?);
     let smoltcp_offload = shared(SmoltcpServer::offload()?);
+    let ceiling = shared(CeilingServer::new(tap()?)?);
     for (way, key, key_threaded) in [
         (Way::Send, "bulk.offload.send", "bulk.offload.send.threaded"),
         (Way::Receive, "bulk.offload.receive", "bulk.offload.receive.threaded"),
@@ -55,9 +57,11 @@ fn add_offload(rounds: &mut Rounds<'_>, settings: Settings) -> io::Result<()> {
         let threaded = stream("tapstack, threaded", &threaded);
         let smoltcp = stream("smoltcp", &smoltcp);
         let smoltcp_offload = stream("smoltcp-offload", &smoltcp_offload);
+        let ceiling = stream("ceiling", &ceiling);
         rounds.compare(key, ("tapstack", ours), ("kernel", kernel));
         rounds.compare(key, ("tapstack", ours), ("smoltcp-offload", smoltcp_offload));
         rounds.compare(key, ("tapstack", ours), ("smoltcp", smoltcp));
+        rounds.compare(key, ("tapstack", ours), ("ceiling", ceiling));
         rounds.compare(key_threaded, ("tapstack", threaded), ("kernel", kernel));
     }
     Ok(())
@@ -69,9 +73,14 @@ fn add_plain(rounds: &mut Rounds<'_>, settings: Settings) -> io::Result<()> {
     let threaded = shared(OurServer::new(tap()?, Drive::Threaded)?);
     let kernel = shared(KernelServer::new(stage::veth(false)?));
     let smoltcp = shared(SmoltcpServer::stock()?);
-    let napi = stage::tap(TapOptions { napi: true, ..TapOptions::default() });
-    let napi = match napi.and_then(|stage| OurServer::new(stage, Drive::Loop)) {
-        Ok(server) => Some(shared(server)),
+    let ceiling = shared(CeilingServer::new(tap()?)?);
+    let with_napi = TapOptions { napi: true, ..TapOptions::default() };
+    let napi = stage::tap(with_napi.clone()).and_then(|stage| {
+        let ceiling = CeilingServer::new(stage::second_tap(with_napi)?)?;
+        Ok((shared(OurServer::new(stage, Drive::Loop)?), shared(ceiling)))
+    });
+    let napi = match napi {
+        Ok(servers) => Some(servers),
         Err(error) => {
             crate::ui::note(&format!("bulk.napi is left out: {error}"));
             None
@@ -89,12 +98,17 @@ fn add_plain(rounds: &mut Rounds<'_>, settings: Settings) -> io::Result<()> {
         let kernel = stream("kernel", &kernel);
         let threaded = stream("tapstack, threaded", &threaded);
         let smoltcp = stream("smoltcp", &smoltcp);
-        let napi = napi.as_ref().map(|napi| stream("tapstack, NAPI", napi));
+        let ceiling = stream("ceiling", &ceiling);
+        let napi = napi
+            .as_ref()
+            .map(|(napi, ceiling)| (stream("tapstack, NAPI", napi), stream("ceiling, NAPI", ceiling)));
         rounds.compare(key, ("tapstack", ours), ("kernel", kernel));
         rounds.compare(key, ("tapstack", ours), ("smoltcp", smoltcp));
+        rounds.compare(key, ("tapstack", ours), ("ceiling", ceiling));
         rounds.compare(key_threaded, ("tapstack", threaded), ("kernel", kernel));
-        if let Some(napi) = napi {
+        if let Some((napi, ceiling)) = napi {
             rounds.compare(key_napi, ("tapstack", napi), ("kernel", kernel));
+            rounds.compare(key_napi, ("tapstack", napi), ("ceiling", ceiling));
         }
     }
     Ok(())

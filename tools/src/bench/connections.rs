@@ -2,6 +2,7 @@
 //! timestamps; a single client and its server are on cores of their own.
 
 use super::Settings;
+use super::ceiling::CeilingServer;
 use super::client;
 use super::ours::{Drive, OurServer};
 use super::rounds::Rounds;
@@ -25,8 +26,9 @@ pub(super) fn add(rounds: &mut Rounds<'_>, settings: Settings) -> io::Result<()>
     let busy = shared(OurServer::new(tap()?, Drive::Busy)?);
     let kernel = shared(KernelServer::new(stage::veth(true)?));
     let smoltcp = shared(SmoltcpServer::offload()?);
+    let ceiling = shared(CeilingServer::new(tap()?)?);
     // As for round trips: smoltcp has none by itself.
-    for server in [&ours, &busy, &kernel, &smoltcp] {
+    for server in [&ours, &busy, &kernel, &smoltcp, &ceiling] {
         stage::drop_timestamps(&server.borrow().client_ns())?;
     }
     for (clients, block, spinning) in
@@ -39,9 +41,12 @@ pub(super) fn add(rounds: &mut Rounds<'_>, settings: Settings) -> io::Result<()>
         let (ours, busy) = (rate("tapstack", &ours, false), rate("tapstack", &busy, true));
         let (kernel, kernel_busy) = (rate("kernel", &kernel, false), rate("kernel", &kernel, true));
         let smoltcp = rate("smoltcp-offload", &smoltcp, false);
+        let (ceiling, ceiling_busy) = (rate("ceiling", &ceiling, false), rate("ceiling", &ceiling, true));
         rounds.compare(block, ("tapstack", ours), ("kernel", kernel));
         rounds.compare(block, ("tapstack", ours), ("smoltcp-offload", smoltcp));
+        rounds.compare(block, ("tapstack", ours), ("ceiling", ceiling));
         rounds.compare(spinning, ("tapstack", busy), ("kernel", kernel_busy));
+        rounds.compare(spinning, ("tapstack", busy), ("ceiling", ceiling_busy));
     }
     Ok(())
 }

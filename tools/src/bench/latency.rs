@@ -2,6 +2,7 @@
 //! on cores of their own, and there are no timestamps.
 
 use super::Settings;
+use super::ceiling::CeilingServer;
 use super::client;
 use super::cpu::Sides;
 use super::ours::{Drive, OurServer};
@@ -28,8 +29,9 @@ pub(super) fn add(rounds: &mut Rounds<'_>, settings: Settings) -> io::Result<()>
     let busy = shared(OurServer::new(tap()?, Drive::Busy)?);
     let kernel = shared(KernelServer::new(stage::veth(true)?));
     let smoltcp = shared(SmoltcpServer::offload()?);
+    let ceiling = shared(CeilingServer::new(tap()?)?);
     // smoltcp has none by itself, and they cost each side 2 % of a round trip that polls.
-    for server in [&ours, &threaded, &busy, &kernel, &smoltcp] {
+    for server in [&ours, &threaded, &busy, &kernel, &smoltcp, &ceiling] {
         stage::drop_timestamps(&server.borrow().client_ns())?;
     }
     for (len, block, own_thread, spinning) in [
@@ -48,11 +50,14 @@ pub(super) fn add(rounds: &mut Rounds<'_>, settings: Settings) -> io::Result<()>
         let (kernel, kernel_busy) = (trips("kernel", &kernel, false), trips("kernel", &kernel, true));
         let (smoltcp, smoltcp_busy) =
             (trips("smoltcp-offload", &smoltcp, false), trips("smoltcp-offload", &smoltcp, true));
+        let (ceiling, ceiling_busy) = (trips("ceiling", &ceiling, false), trips("ceiling", &ceiling, true));
         rounds.compare(block, ("tapstack", ours), ("kernel", kernel));
         rounds.compare(block, ("tapstack", ours), ("smoltcp-offload", smoltcp));
+        rounds.compare(block, ("tapstack", ours), ("ceiling", ceiling));
         rounds.compare(own_thread, ("tapstack", threaded), ("kernel", kernel));
         rounds.compare(spinning, ("tapstack", busy), ("kernel", kernel_busy));
         rounds.compare(spinning, ("tapstack", busy), ("smoltcp-offload", smoltcp_busy));
+        rounds.compare(spinning, ("tapstack", busy), ("ceiling", ceiling_busy));
     }
     Ok(())
 }

@@ -120,7 +120,7 @@ fn ours() -> io::Result<Relayed<OurServer>> {
         })
         .and_then(|taps| taps)
         .map_err(io::Error::other)?;
-    let stage = TapStage { client_ns: Arc::new(client_ns), device };
+    let stage = TapStage { client_ns: Arc::new(client_ns), device, server_address: SERVER };
     let server = OurServer::new(stage, Drive::Loop)?;
     Ok(Relayed { server, taps: (client_tap, relays), conditions: Conditions::default() })
 }

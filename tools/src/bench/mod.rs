@@ -10,6 +10,7 @@
 //! [`rounds`] measures each once a round and takes medians.
 
 mod bulk;
+mod ceiling;
 mod chart;
 mod client;
 mod connections;

@@ -65,7 +65,7 @@ impl phy::TxToken for TxToken<'_> {
         self.template.checksum = TxChecksum::Complete;
         self.template.gso = None;
         if let Some((protocol, offset)) = transport(frame) {
-            put_pseudo_sum(frame, protocol, usize::from(offset));
+            put_pseudo_sum(frame, len - TRANSPORT_AT, protocol, offset);
             self.template.checksum = TxChecksum::Partial { start: TRANSPORT_AT as u16, offset };
             if protocol == TCP.0 && len > ETHERNET_LEN + 1500 {
                 self.template.gso = Some(Gso { kind: GsoKind::Tcp4, size: MSS });
@@ -116,14 +116,13 @@ fn transport(frame: &[u8]) -> Option<(u8, u16)> {
     (is_ipv4 && is_whole && frame.len() >= TRANSPORT_AT + header_len).then_some(protocol)
 }
 
-/// Puts the pseudo-header's sum where the kernel, which sums the rest, expects it.
-fn put_pseudo_sum(frame: &mut [u8], protocol: u8, checksum_at: usize) {
-    let len = (frame.len() - TRANSPORT_AT) as u32;
+/// Puts the pseudo-header's sum where the kernel, which sums the rest, expects it. The frame's headers are enough of it.
+pub(super) fn put_pseudo_sum(frame: &mut [u8], transport_len: usize, protocol: u8, checksum_at: u16) {
     let words = frame[26..34].chunks(2).map(|pair| u32::from(pair[0]) << 8 | u32::from(pair[1]));
-    let sum = words.sum::<u32>() + u32::from(protocol) + len;
+    let sum = words.sum::<u32>() + u32::from(protocol) + transport_len as u32;
     let sum = (sum & 0xffff) + (sum >> 16);
     let sum = ((sum & 0xffff) + (sum >> 16)) as u16;
-    let field = TRANSPORT_AT + checksum_at;
+    let field = TRANSPORT_AT + usize::from(checksum_at);
     frame[field..field + 2].copy_from_slice(&sum.to_be_bytes());
 }
 

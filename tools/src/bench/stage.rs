@@ -14,6 +14,9 @@ pub(super) const PORT: u16 = 5001;
 pub(super) const CLIENT: Ipv4Addr = Ipv4Addr::new(10, 9, 0, 1);
 /// The server.
 pub(super) const SERVER: Ipv4Addr = Ipv4Addr::new(10, 9, 0, 2);
+/// Both of a second link into the same kernel.
+const SECOND_CLIENT: Ipv4Addr = Ipv4Addr::new(10, 9, 1, 1);
+const SECOND_SERVER: Ipv4Addr = Ipv4Addr::new(10, 9, 1, 2);
 /// The length of their network's prefix.
 pub(super) const PREFIX_LEN: u8 = 24;
 
@@ -54,15 +57,26 @@ pub(super) fn veth(offloads: bool) -> io::Result<KernelPair> {
 pub(super) struct TapStage {
     pub(super) client_ns: Arc<NetNs>,
     pub(super) device: Device,
+    pub(super) server_address: Ipv4Addr,
 }
 
 /// A TAP into a kernel that has the client's address on it. Threaded NAPI is switched on through `/sys`, which shows
 /// the namespace of this process only: such a TAP is made there.
 pub(super) fn tap(options: TapOptions) -> io::Result<TapStage> {
+    tap_between(options, CLIENT, SERVER)
+}
+
+/// As [`tap`], on a network of its own: where both are in the namespace of this process, they don't get in each other's
+/// way.
+pub(super) fn second_tap(options: TapOptions) -> io::Result<TapStage> {
+    tap_between(options, SECOND_CLIENT, SECOND_SERVER)
+}
+
+fn tap_between(options: TapOptions, client: Ipv4Addr, server_address: Ipv4Addr) -> io::Result<TapStage> {
     let ns = if options.napi { NetNs::current().map_err(io::Error::other)? } else { kernel_host()? };
     ns.run(forget_paths).map_err(io::Error::other)??;
-    let device = ns.run(|| open_tap(options, Some(CLIENT))).map_err(io::Error::other)??;
-    Ok(TapStage { client_ns: Arc::new(ns), device })
+    let device = ns.run(|| open_tap(options, Some(client))).map_err(io::Error::other)??;
+    Ok(TapStage { client_ns: Arc::new(ns), device, server_address })
 }
 
 /// Opens a TAP in the calling thread's namespace, up, and with an address for the kernel there.
