@@ -416,10 +416,10 @@ const HALF_WINDOW_MIN: u16 = 68 - HEADERS_BYTES;
 pub(crate) const MSS_DEFAULT: u16 = 536;
 
 /// Super-frames that may wait unsent in a send buffer that tunes itself. They leave in a row, so that a reader that is
-/// faster than this side need not be woken for each.
-const UNSENT_SUPER_FRAMES_MAX: u32 = 8;
+/// faster than this side need not be woken for each; more of them would have left the nearest cache by then.
+const UNSENT_SUPER_FRAMES_MAX: u32 = 3;
 /// Data of the largest super-frame that a TAP takes, beside headers and timestamps, in bytes. On a link that takes less, a
 /// burst ends in a frame that isn't full.
 const SUPER_FRAME_BYTES: u32 = 65_535 - 60 - 60 - 12;
-/// Half of such a burst, in bytes: less than that is always taken.
+/// Less than half of such a burst, in bytes: as much is always taken.
 const UNSENT_BYTES_EASY: u32 = UNSENT_SUPER_FRAMES_MAX / 2 * SUPER_FRAME_BYTES;
