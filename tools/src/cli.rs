@@ -46,6 +46,7 @@ Examples:
 
 Each ratio compares medians of interleaved rounds: only figures of one run
 are comparable. A quiet machine with two cores or more gives steady ones.
+`ceiling` is next to no stack over the same device: nobody gets much further.
 Round trips, and connections of a single client, are measured with the client
 on one core and the server on the others; all else goes where the scheduler
 puts it. Neither those nor any connections in `bench connections` have TCP

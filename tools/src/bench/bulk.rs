@@ -9,6 +9,7 @@ use super::server::{KernelServer, Role, Served, Server, Shared, contender, measu
 use super::smoltcp_server::SmoltcpServer;
 use super::stage;
 use super::table::{Better, Metric};
+use crate::doctor::PageLists;
 use std::io;
 use tapstack::device::TapOptions;
 
@@ -27,6 +28,9 @@ pub(super) enum Way {
 
 /// Adds what is to be compared.
 pub(super) fn add(rounds: &mut Rounds<'_>, settings: Settings) -> io::Result<()> {
+    if PageLists::here().is_some_and(|lists| lists.fraction().is_some()) {
+        crate::ui::note("this machine's page lists hold streams out up: see tapstack doctor");
+    }
     if rounds.wants_some_of("bulk.offload") {
         add_offload(rounds, settings)?;
     }

@@ -56,6 +56,7 @@ pub fn checks(facts: &Facts) -> Vec<Check> {
         tun(facts),
         namespaces(facts),
         trial(facts),
+        page_lists(facts),
         wireshark(facts),
         tshark(facts),
         test_tools(facts),
@@ -129,6 +130,22 @@ fn trial(facts: &Facts) -> Check {
             let detail = "a namespace with a TAP: when the above is mended".to_owned();
             Check { what: WHAT, state: State::Untried, detail, mend: None }
         }
+    }
+}
+
+fn page_lists(facts: &Facts) -> Check {
+    const WHAT: &str = "page lists";
+    match facts.page_lists.map(|lists| (lists.mib(), lists.fraction())) {
+        None => ok(WHAT, "this kernel doesn't tell their length".to_owned()),
+        Some((mib, None)) => ok(WHAT, format!("each core keeps up to {mib} MiB of freed pages")),
+        Some((mib, Some(fraction))) => optional(
+            WHAT,
+            format!(
+                "each core keeps {mib} MiB of freed pages, so frames lie in memory that no cache holds: fast \
+                 streams out are slower by up to a third"
+            ),
+            Some(sudo(facts, &format!("sysctl -w vm.percpu_pagelist_high_fraction={fraction}"))),
+        ),
     }
 }
 

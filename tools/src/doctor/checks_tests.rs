@@ -1,6 +1,7 @@
 //! The doctor's verdicts on machines of every kind.
 
 use super::super::facts::{Facts, Installer, TunNode};
+use super::super::page_lists::PageLists;
 use super::*;
 
 /// An ordinary user on a machine where all is well.
@@ -14,6 +15,7 @@ fn sound() -> Facts {
         user_namespaces_max: Some(15_000),
         userns_clone: None,
         apparmor_restricts: None,
+        page_lists: Some(PageLists { longest: 1_000, managed: 4_000_000, cores: 8 }),
         trial: Some(Ok("works".to_owned())),
         wireshark: Some("/usr/bin/wireshark".into()),
         tshark: Some("/usr/bin/tshark".into()),
@@ -75,6 +77,18 @@ fn what_is_only_handy_is_not_missing() {
     assert!(rows.iter().all(|c| c.state != State::Missing));
     assert_eq!(find(&rows, "Wireshark").mend.as_deref(), Some("sudo apt-get install wireshark"));
     assert_eq!(find(&rows, "test tools").mend.as_deref(), Some("sudo apt-get install curl iperf3"));
+}
+
+#[test]
+fn long_page_lists_are_shortened() {
+    let lists = PageLists { longest: 10_000, managed: 6_000_000, cores: 2 };
+    let rows = checks(&Facts { page_lists: Some(lists), ..sound() });
+    let row = find(&rows, "page lists");
+    assert_eq!(row.state, State::Optional);
+    assert!(row.detail.contains("39 MiB"), "{row:?}");
+    assert_eq!(row.mend.as_deref(), Some("sudo sysctl -w vm.percpu_pagelist_high_fraction=1465"));
+    let rows = checks(&Facts { page_lists: None, ..sound() });
+    assert_eq!(find(&rows, "page lists").state, State::Ok);
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! What the doctor looks at: plain facts about this machine, read without changing it.
 
+use super::page_lists::PageLists;
 use std::path::{Path, PathBuf};
 
 /// Programs that the tests run beside the stack, with their Debian packages.
@@ -31,6 +32,8 @@ pub struct Facts {
     pub userns_clone: Option<bool>,
     /// `kernel.apparmor_restrict_unprivileged_userns`, a switch of Ubuntu's since 23.10.
     pub apparmor_restricts: Option<bool>,
+    /// How much freed memory each core keeps; none where the kernel doesn't say.
+    pub page_lists: Option<PageLists>,
     /// How making a namespace with a bridge and a TAP went; none if it wasn't tried.
     pub trial: Option<Result<String, String>>,
     /// Where `wireshark` is.
@@ -98,6 +101,7 @@ impl Facts {
             userns_clone: number("/proc/sys/kernel/unprivileged_userns_clone").map(|n| n != 0),
             apparmor_restricts: number("/proc/sys/kernel/apparmor_restrict_unprivileged_userns")
                 .map(|n| n != 0),
+            page_lists: PageLists::here(),
             trial: None,
             wireshark: find_program("wireshark"),
             tshark: find_program("tshark"),

@@ -6,10 +6,12 @@
 
 mod checks;
 mod facts;
+mod page_lists;
 mod trial;
 
 pub use checks::{Check, State, checks};
 pub use facts::{Facts, Installer, TunNode};
+pub use page_lists::PageLists;
 
 use crate::Failure;
 use crate::ui::{self, Mark, Ui};
