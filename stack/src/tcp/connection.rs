@@ -421,5 +421,5 @@ const UNSENT_SUPER_FRAMES_MAX: u32 = 3;
 /// Data of the largest super-frame that a TAP takes, beside headers and timestamps, in bytes. On a link that takes less, a
 /// burst ends in a frame that isn't full.
 const SUPER_FRAME_BYTES: u32 = 65_535 - 60 - 60 - 12;
-/// Less than half of such a burst, in bytes: as much is always taken.
-const UNSENT_BYTES_EASY: u32 = UNSENT_SUPER_FRAMES_MAX / 2 * SUPER_FRAME_BYTES;
+/// As much as this is always taken, in bytes, and with less than this unsent a writer is told of the room.
+const UNSENT_BYTES_EASY: u32 = SUPER_FRAME_BYTES;

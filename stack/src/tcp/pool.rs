@@ -9,7 +9,7 @@ pub(crate) const CHUNK_BYTES: usize = 64 * 1024;
 /// Chunks that the pool keeps at most, free or not; further ones are left to the allocator.
 const CHUNKS_MAX: usize = 256;
 
-/// Free chunks that are kept in any case: a burst of super-frames.
+/// Free chunks that are kept in any case: more than a burst of super-frames takes.
 const CHUNKS_SPARE: usize = 8;
 
 /// Chunks that are taken between two looks at how many were never needed.

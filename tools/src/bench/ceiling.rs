@@ -6,7 +6,7 @@
 //! leave to a stack, and the rest is what a stack costs.
 
 use super::client::{READ_CHUNK, WRITE_CHUNK};
-use super::server::{Role, Server, at};
+use super::server::{Role, Server, serve_meanwhile};
 use super::smoltcp_device::put_pseudo_sum;
 use super::stage::{PORT, TapStage};
 use crate::testbed::NetNs;
@@ -20,7 +20,6 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use tapstack::bench::copy_and_sum;
 use tapstack::device::{Device, Receive, Transmit};
@@ -92,18 +91,11 @@ impl Server for CeilingServer {
         let spin = matches!(role, Role::Echo { spin: true, .. } | Role::Close { spin: true });
         let mut app = App::new(role);
         let address = self.wire.address;
-        let done = AtomicBool::new(false);
-        std::thread::scope(|scope| {
-            scope.spawn(|| {
-                client(at(address));
-                done.store(true, Ordering::SeqCst);
-            });
-            while !done.load(Ordering::SeqCst) {
-                let heard = self.take_in(&mut app)?;
-                let worked = app.work(&mut self.wire)?;
-                if !heard && !worked && !spin {
-                    phy::wait(self.fd.as_raw_fd(), Some(IDLE_WAIT.into()))?;
-                }
+        serve_meanwhile(address, client, || {
+            let heard = self.take_in(&mut app)?;
+            let worked = app.work(&mut self.wire)?;
+            if !heard && !worked && !spin {
+                phy::wait(self.fd.as_raw_fd(), Some(IDLE_WAIT.into()))?;
             }
             Ok(())
         })

@@ -7,7 +7,7 @@
 //!
 //! Each contender is a [`server::Server`]: somebody's stack at the other end of a link from a kernel, on which the one
 //! [`client`] runs. A part sets up contenders and says which are compared under which key ([`scenarios`]);
-//! [`rounds`] measures each once a round and takes medians.
+//! [`rounds`] measures each once a round and takes medians. One of them is the [`ceiling`]: what is left to a stack.
 
 mod bulk;
 mod ceiling;

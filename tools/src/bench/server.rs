@@ -78,6 +78,25 @@ pub(super) fn contender<'a>(
     rounds.contender(name, metrics, move || measure(&mut *server.borrow_mut()))
 }
 
+/// Runs the client on a thread of its own, and takes turns on this one until it has returned.
+pub(super) fn serve_meanwhile(
+    address: Ipv4Addr,
+    client: &mut (dyn FnMut(SocketAddr) + Send),
+    mut turn: impl FnMut() -> io::Result<()>,
+) -> io::Result<()> {
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            client(at(address));
+            done.store(true, Ordering::SeqCst);
+        });
+        while !done.load(Ordering::SeqCst) {
+            turn()?;
+        }
+        Ok(())
+    })
+}
+
 /// What a client brought back, and CPU seconds of the server's side.
 pub(super) struct Served<T> {
     pub(super) result: T,

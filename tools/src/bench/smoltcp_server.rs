@@ -1,7 +1,7 @@
 //! smoltcp as a server, over its own TAP device and over ours.
 
 use super::client::{DATAGRAM_LEN, READ_CHUNK, WRITE_CHUNK};
-use super::server::{Role, Server, at};
+use super::server::{Role, Server, serve_meanwhile};
 use super::smoltcp_device::OffloadPhy;
 use super::stage::{self, PORT, PREFIX_LEN, SERVER};
 use crate::testbed::NetNs;
@@ -14,7 +14,6 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd as _, IntoRawFd as _, OwnedFd};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 use tapstack::device::TapOptions;
 
@@ -102,25 +101,18 @@ impl<D: phy::Device> SmoltcpServer<D> {
         client: &mut (dyn FnMut(SocketAddr) + Send),
         mut work: impl FnMut(&mut SocketSet<'_>) -> Worked,
     ) -> io::Result<()> {
-        let done = AtomicBool::new(false);
-        std::thread::scope(|scope| {
-            scope.spawn(|| {
-                client(at(SERVER));
-                done.store(true, Ordering::SeqCst);
-            });
-            while !done.load(Ordering::SeqCst) {
-                let now = SmolInstant::now();
-                self.interface.poll(now, &mut self.device, sockets);
-                let worked = work(sockets);
-                if worked != Worked::Nothing {
-                    // What was written goes out before there is any sleep. Nothing is taken in: it wakes us at once.
-                    while self.interface.poll_egress(now, &mut self.device, sockets) != PollResult::None {}
-                }
-                if !spin && worked != Worked::More {
-                    let delay = self.interface.poll_delay(now, sockets);
-                    let wait = delay.map_or(IDLE_WAIT, |delay| delay.min(IDLE_WAIT));
-                    phy::wait(self.fd.as_raw_fd(), Some(wait))?;
-                }
+        serve_meanwhile(SERVER, client, || {
+            let now = SmolInstant::now();
+            self.interface.poll(now, &mut self.device, sockets);
+            let worked = work(sockets);
+            if worked != Worked::Nothing {
+                // What was written goes out before there is any sleep. Nothing is taken in: it wakes us at once.
+                while self.interface.poll_egress(now, &mut self.device, sockets) != PollResult::None {}
+            }
+            if !spin && worked != Worked::More {
+                let delay = self.interface.poll_delay(now, sockets);
+                let wait = delay.map_or(IDLE_WAIT, |delay| delay.min(IDLE_WAIT));
+                phy::wait(self.fd.as_raw_fd(), Some(wait))?;
             }
             Ok(())
         })

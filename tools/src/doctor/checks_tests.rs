@@ -15,7 +15,7 @@ fn sound() -> Facts {
         user_namespaces_max: Some(15_000),
         userns_clone: None,
         apparmor_restricts: None,
-        page_lists: Some(PageLists { longest: 1_000, managed: 4_000_000, cores: 8 }),
+        page_lists: Some(PageLists { longest: 1_000, managed: 4_000_000, cores: 8, page: 4096 }),
         trial: Some(Ok("works".to_owned())),
         wireshark: Some("/usr/bin/wireshark".into()),
         tshark: Some("/usr/bin/tshark".into()),
@@ -81,7 +81,7 @@ fn what_is_only_handy_is_not_missing() {
 
 #[test]
 fn long_page_lists_are_shortened() {
-    let lists = PageLists { longest: 10_000, managed: 6_000_000, cores: 2 };
+    let lists = PageLists { longest: 10_000, managed: 6_000_000, cores: 2, page: 4096 };
     let rows = checks(&Facts { page_lists: Some(lists), ..sound() });
     let row = find(&rows, "page lists");
     assert_eq!(row.state, State::Optional);

@@ -14,10 +14,10 @@ pub struct PageLists {
     pub managed: u64,
     /// How many cores have lists.
     pub cores: u64,
+    /// Bytes of a page.
+    pub page: u64,
 }
 
-/// Bytes of a page.
-const PAGE: u64 = 4096;
 /// Longer lists than this are too long, in bytes.
 const LONG: u64 = 16 << 20;
 /// What they had better be, in bytes.
@@ -27,30 +27,32 @@ const FRACTION_MIN: u64 = 8;
 
 impl PageLists {
     /// Those of this machine. None where the kernel doesn't tell.
+    #[cfg(target_os = "linux")]
     pub fn here() -> Option<PageLists> {
-        PageLists::parse(&std::fs::read_to_string("/proc/zoneinfo").ok()?)
+        let page = rustix::param::page_size() as u64;
+        PageLists::parse(&std::fs::read_to_string("/proc/zoneinfo").ok()?, page)
     }
 
-    /// Reads `/proc/zoneinfo`. None where that has no lists in it.
-    pub fn parse(zoneinfo: &str) -> Option<PageLists> {
-        let mut lists = PageLists { longest: 0, managed: 0, cores: 0 };
-        let mut is_of_core = false;
+    /// Those of this machine: only Linux has any.
+    #[cfg(not(target_os = "linux"))]
+    pub fn here() -> Option<PageLists> {
+        None
+    }
+
+    /// Reads `/proc/zoneinfo`, for pages of so many bytes. None where that has no lists in it.
+    pub fn parse(zoneinfo: &str, page: u64) -> Option<PageLists> {
+        let mut lists = PageLists { longest: 0, managed: 0, cores: 0, page };
+        // Since Linux 6.7 lists grow and shrink above a minimum; before, they had one length.
+        let length = if zoneinfo.contains("high_min:") { "high_min:" } else { "high:" };
         for line in zoneinfo.lines() {
             let mut words = line.split_whitespace();
             let (Some(word), Some(value)) = (words.next(), words.next()) else { continue };
             let value = || value.parse::<u64>().unwrap_or(0);
             match word {
-                "Node" => is_of_core = false,
                 "managed" => lists.managed += value(),
-                "cpu:" => {
-                    is_of_core = true;
-                    lists.cores = lists.cores.max(value() + 1);
-                }
-                // Since Linux 6.7 lists grow and shrink above a minimum; before, they had one length.
-                "high_min:" => lists.longest = lists.longest.max(value()),
-                "high:" if is_of_core && !zoneinfo.contains("high_min:") => {
-                    lists.longest = lists.longest.max(value());
-                }
+                "cpu:" => lists.cores = lists.cores.max(value() + 1),
+                // (A zone's own `high`, without the colon, is a watermark.)
+                word if word == length => lists.longest = lists.longest.max(value()),
                 _ => {}
             }
         }
@@ -59,13 +61,13 @@ impl PageLists {
 
     /// MiB of the longest one.
     pub fn mib(&self) -> u64 {
-        (self.longest * PAGE) >> 20
+        (self.longest * self.page) >> 20
     }
 
     /// The `vm.percpu_pagelist_high_fraction` that makes them short enough, where they are too long.
     pub fn fraction(&self) -> Option<u64> {
-        (self.longest * PAGE > LONG)
-            .then(|| (self.managed * PAGE).div_ceil(self.cores * SHORT).max(FRACTION_MIN))
+        (self.longest * self.page > LONG)
+            .then(|| (self.managed * self.page).div_ceil(self.cores * SHORT).max(FRACTION_MIN))
     }
 }
 
@@ -100,8 +102,8 @@ Node 0, zone   Normal
 
     #[test]
     fn what_grew_for_a_while_does_not_count() {
-        let lists = PageLists::parse(NEW).unwrap();
-        assert_eq!(lists, PageLists { longest: 10_081, managed: 6_167_181, cores: 2 });
+        let lists = PageLists::parse(NEW, 4096).unwrap();
+        assert_eq!(lists, PageLists { longest: 10_081, managed: 6_167_181, cores: 2, page: 4096 });
         assert_eq!((lists.mib(), lists.fraction()), (39, Some(1_506)));
     }
 
@@ -109,14 +111,14 @@ Node 0, zone   Normal
     fn older_kernels_have_one_length() {
         let old: String =
             NEW.lines().filter(|line| !line.contains("high_m")).map(|line| format!("{line}\n")).collect();
-        assert_eq!(PageLists::parse(&old).unwrap().longest, 51_994);
+        assert_eq!(PageLists::parse(&old, 4096).unwrap().longest, 51_994);
     }
 
     #[test]
     fn short_lists_are_well() {
-        let lists = PageLists { longest: 4_096, ..PageLists::parse(NEW).unwrap() };
+        let lists = PageLists { longest: 4_096, ..PageLists::parse(NEW, 4096).unwrap() };
         assert_eq!(lists.fraction(), None);
-        assert_eq!(PageLists::parse(""), None);
-        assert_eq!(PageLists::parse("Node 0, zone DMA\n managed\n"), None);
+        assert_eq!(PageLists::parse("", 4096), None);
+        assert_eq!(PageLists::parse("Node 0, zone DMA\n managed\n", 4096), None);
     }
 }
