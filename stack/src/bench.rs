@@ -68,7 +68,7 @@ pub struct Bindings(udp::Demux);
 impl Bindings {
     /// A table of so many.
     pub fn new(count: u16) -> Bindings {
-        let mut demux = udp::Demux::new(Context::new(Instant::ZERO, SEED).keys.maps);
+        let mut demux = udp::Demux::new(&Context::new(Instant::ZERO, SEED).keys);
         for port in 1..=count {
             let id = SocketId { index: u32::from(port), generation: 0 };
             let binding = udp::Binding {
@@ -95,7 +95,7 @@ pub struct RoutingTable(Routes);
 impl RoutingTable {
     /// A table with so many /24s, from 11.0.0.0 on.
     pub fn new(count: u32) -> RoutingTable {
-        let mut routes = Routes::new(Context::new(Instant::ZERO, SEED).keys.maps);
+        let mut routes = Routes::new(Context::new(Instant::ZERO, SEED).keys.words);
         let subnets = (0..count).map(|number| Cidr::new(RoutingTable::subnet(number), 24));
         for subnet in subnets.chain([Cidr::new(Ipv4Addr::UNSPECIFIED, 0)]) {
             let added = routes.add(RouteEntry::via(subnet, GATEWAY, InterfaceId(1)));

@@ -15,7 +15,7 @@ impl Ip {
     pub(crate) fn new(config: &Config, cx: &mut Context) -> Ip {
         let mut ip = Ip {
             link: Link::new(cx.keys.maps),
-            routes: Routes::new(cx.keys.maps),
+            routes: Routes::new(cx.keys.words),
             locals: Vec::new(),
             generation: 0,
             forwarding: config.forwarding,

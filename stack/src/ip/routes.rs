@@ -1,6 +1,6 @@
 //! The routing table: longest prefix first, then the smallest metric.
 
-use crate::hash::{KeyedMap, KeyedState};
+use crate::hash::{WordsMap, WordsState};
 use crate::socket::Errno;
 use crate::stack::{Cidr, InterfaceId};
 use core::net::{IpAddr, Ipv4Addr};
@@ -78,7 +78,8 @@ impl RouteEntry {
 
 /// All routes of a stack.
 pub(crate) struct Routes {
-    by_prefix: KeyedMap<(u8, Ipv4Addr), SmallVec<[RouteEntry; 1]>>,
+    /// By length and network.
+    by_prefix: WordsMap<(u8, u32), SmallVec<[RouteEntry; 1]>>,
     /// Prefixes of each length.
     lengths: [u32; 33],
     /// A bit for each length that occurs: only those are looked up.
@@ -87,8 +88,8 @@ pub(crate) struct Routes {
 }
 
 impl Routes {
-    pub(crate) fn new(key: KeyedState) -> Routes {
-        Routes { by_prefix: KeyedMap::with_hasher(key), lengths: [0; 33], occurring: 0, count: 0 }
+    pub(crate) fn new(words: WordsState) -> Routes {
+        Routes { by_prefix: WordsMap::with_hasher(words), lengths: [0; 33], occurring: 0, count: 0 }
     }
 
     /// Errors: `EINVAL` for an impossible prefix, `EADDRINUSE` where it is there already, `ENOBUFS` at the limit.
@@ -97,7 +98,7 @@ impl Routes {
         if self.count >= ROUTES_MAX {
             return Err(Errno::ENOBUFS);
         }
-        let routes = self.by_prefix.entry((cidr.prefix_len, cidr.address)).or_default();
+        let routes = self.by_prefix.entry((cidr.prefix_len, cidr.address.to_bits())).or_default();
         if routes.iter().any(|other| same(other, &route)) {
             return Err(Errno::EADDRINUSE);
         }
@@ -114,7 +115,7 @@ impl Routes {
     /// Removes the route with this prefix, gateway, interface and metric. Errors: `ENETUNREACH` if there is none.
     pub(super) fn remove(&mut self, route: &RouteEntry) -> Result<(), Errno> {
         let cidr = route.cidr()?;
-        let key = (cidr.prefix_len, cidr.address);
+        let key = (cidr.prefix_len, cidr.address.to_bits());
         let routes = self.by_prefix.get_mut(&key).ok_or(Errno::ENETUNREACH)?;
         let at = routes.iter().position(|other| same(other, route)).ok_or(Errno::ENETUNREACH)?;
         routes.remove(at);
@@ -144,7 +145,7 @@ impl Routes {
         while let Some(len) = left.checked_ilog2() {
             left &= !(1 << len);
             let len = len as u8;
-            let routes = self.by_prefix.get(&(len, Cidr::new(to, len).network()));
+            let routes = self.by_prefix.get(&(len, Cidr::new(to, len).network().to_bits()));
             let mut routes = routes.into_iter().flatten();
             if let Some(found) = routes.find(|route| out.is_none_or(|out| out == route.interface)) {
                 return Some(found);
@@ -174,12 +175,13 @@ const ROUTES_MAX: usize = 16_384;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::hash::KeyedState;
     use proptest::prelude::*;
 
     const ETH: InterfaceId = InterfaceId(1);
 
     fn table() -> Routes {
-        Routes::new(KeyedState::new((1, 2)))
+        Routes::new(WordsState::new(KeyedState::new((1, 2))))
     }
 
     fn route(prefix: &str, len: u8, gateway: Option<&str>, metric: u32) -> RouteEntry {

@@ -43,7 +43,7 @@ impl Connection {
     ) -> Box<Connection> {
         let iss = isn::initial_sequence(cx, &tuple);
         let sender = Sender::new(cx.now, iss + 1, &SenderConfig::default());
-        let rcv = new_receiver(&settings, config, config.window_scaling, SeqNum::new(0));
+        let rcv = new_receiver(&settings, config);
         // `Box::new` would make it on the call stack first, and copy its many bytes.
         let room = Box::new_uninit();
         Box::write(
@@ -119,7 +119,7 @@ impl Connection {
     }
 
     /// Takes what the peer's SYN says (RFC 9293 section 3.10.7.2 and .3: IRS, RCV.NXT, options).
-    pub(crate) fn negotiate(&mut self, cx: &Context, config: &TcpConfig, segment: &Segment) {
+    pub(crate) fn negotiate(&mut self, cx: &Context, segment: &Segment) {
         let options = &segment.options;
         self.snd.peer_mss = options.mss.unwrap_or(MSS_DEFAULT);
         self.handshake.sack &= options.sack_permitted;
@@ -134,7 +134,7 @@ impl Connection {
             self.offset_timestamps(cx);
         }
         let advertised = self.syn_window();
-        self.rcv = new_receiver(&self.settings, config, self.handshake.scaling, segment.seq + 1);
+        self.rcv.begin_at(segment.seq + 1);
         if !self.handshake.scaling {
             self.rcv.scale = 0;
         }
@@ -252,18 +252,20 @@ const SEND_BUFFER_EASY: u64 = 4 << 20;
 /// What the fastest path takes in a nanosecond: 100 Gbit/s.
 const PATH_BYTES_PER_NS: u64 = 12;
 
-fn new_receiver(settings: &Settings, config: &TcpConfig, scaling: bool, first: SeqNum) -> Receiver {
+/// The receiver of a connection whose peer hasn't said where it begins.
+fn new_receiver(settings: &Settings, config: &TcpConfig) -> Receiver {
     let (buffer, buffer_max) = match settings.receive_buffer {
         Some(fixed) => (fixed as usize, fixed as usize),
         None => (config.receive_buffer.initial, config.receive_buffer.max),
     };
     // The scale covers what could be set later, the window what is offered now.
-    let scale = if scaling { receive_scale(config.receive_buffer.max.max(buffer_max)) } else { 0 };
+    let scale =
+        if config.window_scaling { receive_scale(config.receive_buffer.max.max(buffer_max)) } else { 0 };
     let clamp = match settings.window_clamp {
         0 => usize::MAX,
         clamp => clamp as usize,
     };
-    Receiver::new(first, scale, (buffer / 2).min(clamp), (buffer_max / 2).min(clamp))
+    Receiver::new(SeqNum::new(0), scale, (buffer / 2).min(clamp), (buffer_max / 2).min(clamp))
 }
 
 /// Our window scale, chosen so that the largest buffer can be offered (RFC 7323 section 2.3).

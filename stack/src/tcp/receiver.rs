@@ -83,6 +83,14 @@ impl Receiver {
         }
     }
 
+    /// Sets the peer's first number, before anything was received.
+    pub(crate) fn begin_at(&mut self, first: SeqNum) {
+        self.next = first;
+        self.window_update = first;
+        self.advertised = first;
+        self.tuning.probe = first;
+    }
+
     /// Notes the edge that a SYN advertised (unscaled).
     pub(crate) fn advertise_syn(&mut self, window: u16) {
         self.advertised = self.next + u32::from(window);

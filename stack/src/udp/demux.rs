@@ -1,7 +1,8 @@
 //! Which socket a datagram is for.
 
-use crate::hash::{KeyedMap, KeyedState};
+use crate::hash::{KeyedState, WordsMap};
 use crate::socket::{Errno, SocketId};
+use crate::stack::Keys;
 use core::hash::BuildHasher;
 use core::net::{IpAddr, SocketAddr};
 use smallvec::SmallVec;
@@ -18,9 +19,10 @@ pub(crate) struct Binding {
 
 /// All bound sockets, by port, and the connected ones by both addresses too.
 pub(crate) struct Demux {
-    key: KeyedState,
-    ports: KeyedMap<u16, Port>,
-    connected: KeyedMap<(SocketAddr, SocketAddr), SocketId>,
+    /// Chooses among sockets that share a port.
+    choice: KeyedState,
+    ports: WordsMap<u16, Port>,
+    connected: WordsMap<(SocketAddr, SocketAddr), SocketId>,
 }
 
 #[derive(Default)]
@@ -32,8 +34,12 @@ struct Port {
 }
 
 impl Demux {
-    pub(crate) fn new(key: KeyedState) -> Demux {
-        Demux { key, ports: KeyedMap::with_hasher(key), connected: KeyedMap::with_hasher(key) }
+    pub(crate) fn new(keys: &Keys) -> Demux {
+        Demux {
+            choice: keys.maps,
+            ports: WordsMap::with_hasher(keys.words),
+            connected: WordsMap::with_hasher(keys.words),
+        }
     }
 
     /// Whether nobody is bound to a port.
@@ -121,7 +127,7 @@ impl Demux {
         }
         let last = best.last()?;
         if best.len() > 1 && last.reuse_port {
-            let hash = self.key.hash_one((local, remote)) as usize;
+            let hash = self.choice.hash_one((local, remote)) as usize;
             return best.get(hash % best.len()).map(|binding| binding.id);
         }
         Some(last.id)

@@ -40,7 +40,7 @@ pub(crate) struct UdpSocket {
 
 impl Udp {
     pub(crate) fn new(config: &Config, cx: &mut Context) -> Udp {
-        Udp { demux: Demux::new(cx.keys.maps), arena: Arena::default(), ttl: config.ttl }
+        Udp { demux: Demux::new(&cx.keys), arena: Arena::default(), ttl: config.ttl }
     }
 
     pub(crate) fn socket(&self) -> UdpSocket {

@@ -19,7 +19,7 @@
 //! ```
 //! (RFC 791 section 3.1)
 
-use super::checksum;
+use super::checksum::{self, Sum};
 use crate::frame::{DropReason, TxFrame};
 use core::net::Ipv4Addr;
 use smoltcp::wire::Ipv4Packet;
@@ -52,7 +52,11 @@ impl Header {
         // RFC 1122 section 3.2.1.2: "A host MUST verify the IP header checksum on every received datagram and
         // silently discard every datagram that has a bad checksum."
         let bytes = packet.get(..usize::from(header.header_len)).unwrap_or_default();
-        if !checksum::Sum::default().bytes(bytes).is_valid() {
+        let sum = match <&[u8; HEADER_BYTES]>::try_from(bytes) {
+            Ok(without_options) => Sum::default().header(without_options),
+            Err(_) => Sum::default().bytes(bytes),
+        };
+        if !sum.is_valid() {
             return Err(DropReason::IpBadChecksum);
         }
         if packet.len() < usize::from(header.total_len) {
@@ -117,7 +121,10 @@ impl Header {
         view.set_next_header(self.protocol.into());
         view.set_src_addr(self.source);
         view.set_dst_addr(self.destination);
-        view.fill_checksum();
+        if let Some(header) = frame.headers().first_chunk::<HEADER_BYTES>() {
+            let checksum = Sum::default().header(header).checksum();
+            frame.headers_mut()[CHECKSUM_AT..][..2].copy_from_slice(&checksum.to_be_bytes());
+        }
     }
 }
 

@@ -84,7 +84,7 @@ impl Tcp {
         conn.flags.pending = true;
         conn.handshake.defer_until = conn.settings.defer_accept.map(|wait| cx.now + wait);
         conn.path_mtu = self.path_mtus.get(cx.now, tuple.remote.0).unwrap_or(route.mtu).min(route.mtu);
-        conn.negotiate(cx, &self.config, segment);
+        conn.negotiate(cx, segment);
         conn
     }
 
@@ -103,7 +103,7 @@ impl Tcp {
         // A connection that is never kept tells what would be offered.
         let mut offer = Connection::new(cx, &self.config, tuple, route, Arc::clone(settings), Owner::Orphan);
         offer.state = TcpState::SynReceived;
-        offer.negotiate(cx, &self.config, segment);
+        offer.negotiate(cx, segment);
         let options = &segment.options;
         let timestamps = offer.timestamps.enabled;
         let remembered = Remembered {

@@ -36,7 +36,7 @@ pub(crate) fn arrives(env: &mut Env<'_>, conn: &mut Connection, segment: Segment
     if !segment.flags.syn() {
         return env.drop(DropReason::TcpBadFlags);
     }
-    conn.negotiate(env.cx, env.config, &segment);
+    conn.negotiate(env.cx, &segment);
     if acceptable_ack {
         open(env, conn, segment)
     } else {
