@@ -279,6 +279,7 @@ impl Tcp {
         conn.pushes.on_write(start, conn.send_queue.end_seq(), sent_all, &sizes);
         cx.counters.bytes_copied += count as u64;
         conn.snd.more = flags.more;
+        conn.snd.in_flow = conn.sender.outstanding() > 0;
         conn.pushes.open = flags.more;
         if flags.eor && count == data.len() {
             conn.pushes.end_record(conn.send_queue.end_seq());

@@ -128,6 +128,8 @@ pub(crate) struct SendVariables {
     pub(crate) small_end: SeqNum,
     /// The end of what was written with `MSG_MORE` behind it: it may wait for more.
     pub(crate) more: bool,
+    /// Something was in flight when the application last wrote: it streams, and is likely to write more.
+    pub(crate) in_flow: bool,
 }
 
 /// Timestamps (RFC 7323).

@@ -72,6 +72,7 @@ impl Connection {
                     peer_mss: MSS_DEFAULT,
                     small_end: iss,
                     more: false,
+                    in_flow: false,
                 },
                 sender,
                 send_queue: SendQueue::new(iss + 1),

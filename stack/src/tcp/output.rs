@@ -18,6 +18,8 @@ use crate::wire::tcp_options::{SackBlocks, TcpOptions, Timestamps};
 
 /// How long a corked partial segment is held back at least: it goes when the time-out would come (as in Linux).
 const CORK_MIN: Duration = Duration::from_millis(200);
+/// The longest round trip for which the end of a stream may wait to make up a super-frame.
+const GATHERING_MAX: Duration = Duration::from_millis(1);
 /// ECN-capable transport, ECT(0) (RFC 3168 section 5).
 const ECT0: u8 = 2;
 /// Payload slices that one super-frame may gather: as many as one `writev` takes with headers, by a wide margin.
@@ -133,7 +135,9 @@ impl Connection {
             // A record's end is a segment's end, and nothing that would have to wait for more.
             plan.len = end.distance_from(plan.seq);
             plan.fin = false;
-        } else if plan.kind == SendKind::New && !self.hold_back(now, &mut plan) {
+        } else if plan.kind == SendKind::New
+            && (self.gathers(&plan, limits.max_len) || !self.hold_back(now, &mut plan))
+        {
             return None;
         }
         let probe = if plan.kind == SendKind::New { self.mtu_probe(now, &mut plan, config) } else { None };
@@ -212,6 +216,22 @@ impl Connection {
         }
         self.timers.persist = Instant::FAR_FUTURE;
         self.timers.cork = Instant::FAR_FUTURE;
+    }
+
+    /// Whether the end of a stream in flow waits to become a whole super-frame: a small frame costs almost as much as a
+    /// large one, and a writer of 64 KiB at a time would leave one behind every few super-frames.
+    ///
+    /// It waits for the next write, or for an ACK that is under way and near: two full segments are acknowledged without
+    /// delay (RFC 5681 section 4.2). What a request consists of never waits: nothing is in flight when it is written.
+    fn gathers(&self, plan: &Plan, super_frame: u32) -> bool {
+        let mss = self.sender.mss();
+        super_frame > mss
+            && plan.payload() < super_frame
+            && self.snd.in_flow
+            && !(self.settings.no_delay || self.flags.push || plan.fin || plan.probe)
+            && self.sender.outstanding() >= 2 * mss
+            && plan.end() == self.send_queue.end_seq()
+            && self.sender.min_rtt().is_some_and(|round_trip| round_trip < GATHERING_MAX)
     }
 
     /// Nagle's rule with Minshall's change, the cork, and the sender's side of silly-window avoidance (RFC 9293

@@ -61,6 +61,11 @@ impl Script {
     }
 
     pub(super) fn with(config: Config) -> Script {
+        Script::over(config, Offloads::default())
+    }
+
+    /// A stack on a link that does so much for it.
+    pub(super) fn over(config: Config, offloads: Offloads) -> Script {
         let now = Instant::from_millis(1_000_000);
         let mut stack = Stack::new(now, config);
         let interface = stack
@@ -72,7 +77,7 @@ impl Script {
                     mac: MacAddr::default(),
                     mtu: 1_500,
                     addresses: vec![Cidr { address: OURS, prefix_len: 24 }],
-                    offloads: Offloads::default(),
+                    offloads,
                 },
             )
             .unwrap();

@@ -2,7 +2,8 @@
 
 use super::script::Script;
 use crate::frame::{DropReason, Outcome};
-use crate::socket::{Errno, SendFlags, SocketOption};
+use crate::socket::{Errno, SendFlags, Shutdown, SocketId, SocketOption};
+use crate::stack::{Config, Offloads};
 use crate::time::Duration;
 
 const MS: Duration = Duration::from_millis(1);
@@ -121,6 +122,60 @@ fn nagle_holds_the_second_small_segment() {
     t.stack.set_option(t.now, socket, SocketOption::NoDelay(true)).unwrap();
     t.send(socket, 10).unwrap();
     t.expect("P. 21:31 ack 1");
+}
+
+/// Over a link that takes four segments in a frame.
+fn over_super_frames() -> Script {
+    let offloads = Offloads { tx_checksum: true, tso_max: 4 * 1_460 + 40, ..Offloads::default() };
+    Script::over(Config { seed: 7, ..Config::default() }, offloads)
+}
+
+#[test]
+fn the_end_of_a_stream_in_flow_waits_to_become_a_super_frame() {
+    let mut t = over_super_frames();
+    let socket = t.accepted("");
+    t.send(socket, 6_000).unwrap();
+    t.expect(". 1:5841 ack 1");
+    t.expect("P. 5841:6001 ack 1");
+    t.send(socket, 3_000).unwrap();
+    t.quiet();
+    t.send(socket, 3_000).unwrap();
+    t.expect(". 6001:11841 ack 1");
+    t.quiet();
+    t.inject(". 1 ack 8921");
+    t.quiet();
+    t.inject(". 1 ack 10461");
+    t.expect("P. 11841:12001 ack 1");
+}
+
+#[test]
+fn the_end_of_a_stream_waits_for_no_more_than_what_brings_an_ack_soon() {
+    let held = |t: &mut Script, socket: SocketId| {
+        t.send(socket, 2 * 1_460).unwrap();
+        t.expect("P. 1:2921 ack 1");
+        t.send(socket, 1_500).unwrap();
+        t.pull()
+    };
+    let mut t = over_super_frames();
+    let socket = t.accepted("");
+    assert_eq!(held(&mut t, socket), None);
+    t.stack.set_option(t.now, socket, SocketOption::NoDelay(true)).unwrap();
+    t.expect("P. 2921:4421 ack 1");
+    // The end that a FIN follows.
+    let mut t = over_super_frames();
+    let socket = t.accepted("");
+    assert_eq!(held(&mut t, socket), None);
+    t.stack.shutdown(t.now, socket, Shutdown::Write).unwrap();
+    t.expect("FP. 2921:4421 ack 1");
+    // A peer far away.
+    let mut t = over_super_frames();
+    let listener = t.listener(8);
+    t.inject("S 0 <mss 1460>");
+    assert!(t.pull().is_some(), "a SYN-ACK");
+    t.now += MS;
+    t.inject(". 1 ack 1");
+    let socket = t.stack.accept(t.now, listener).unwrap().0;
+    assert!(held(&mut t, socket).is_some());
 }
 
 #[test]
