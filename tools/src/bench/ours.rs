@@ -114,14 +114,15 @@ impl Server for OurServer {
 
     fn serve(&mut self, role: Role, client: &mut (dyn FnMut(SocketAddr) + Send)) -> io::Result<()> {
         let host = self.host();
+        // Before the client runs: a machine that another thread drives would refuse it meanwhile.
+        let is_stream = !role.is_udp() && !matches!(role, Role::Rpc);
+        let listener = is_stream.then(|| host.tcp_listen(at(SERVER))).transpose()?;
         let serving = async move {
-            if matches!(role, Role::Rpc) {
-                return rpc::serve(&host).await;
+            match listener {
+                Some(listener) => serve_all(&listener, role).await,
+                None if role.is_udp() => play_udp(&host.udp_bind(at(SERVER))?, role).await,
+                None => rpc::serve(&host).await,
             }
-            if role.is_udp() {
-                return play_udp(&host.udp_bind(at(SERVER))?, role).await;
-            }
-            serve_all(&host.tcp_listen(at(SERVER))?, role).await
         };
         let (done, finished) = oneshot::channel::<()>();
         std::thread::scope(|scope| {

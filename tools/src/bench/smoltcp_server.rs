@@ -142,6 +142,8 @@ impl Connection {
         let buffer = || tcp::SocketBuffer::new(vec![0; buffer_len]);
         let mut socket = tcp::Socket::new(buffer(), buffer());
         socket.set_nagle_enabled(false);
+        // Before any client runs: what it finds closed refuses it.
+        let _ = socket.listen(PORT);
         let len = match role {
             Role::Sink => READ_CHUNK,
             Role::Source(_) => WRITE_CHUNK,
