@@ -136,7 +136,7 @@ impl Connection {
             plan.len = end.distance_from(plan.seq);
             plan.fin = false;
         } else if plan.kind == SendKind::New
-            && (self.gathers(&plan, limits.max_len) || !self.hold_back(now, &mut plan))
+            && (self.gathers(config, &plan, limits.max_len) || !self.hold_back(now, &mut plan))
         {
             return None;
         }
@@ -222,15 +222,21 @@ impl Connection {
     /// large one, and a writer of 64 KiB at a time would leave one behind every few super-frames.
     ///
     /// It waits for the next write, or for an ACK that is under way and near: two full segments are acknowledged without
-    /// delay (RFC 5681 section 4.2). What a request consists of never waits: nothing is in flight when it is written.
-    fn gathers(&self, plan: &Plan, super_frame: u32) -> bool {
+    /// delay (RFC 5681 section 4.2). What a request consists of never waits: nothing is in flight when it is written. Nor
+    /// does half of what windows and buffer let be in flight: the other half would be all that is.
+    fn gathers(&self, config: &TcpConfig, plan: &Plan, super_frame: u32) -> bool {
         let mss = self.sender.mss();
+        let room = || {
+            let congestion_window = self.sender.cwnd().saturating_mul(mss);
+            congestion_window.min(self.snd.wnd).min(self.send_limit(config) as u32)
+        };
         super_frame > mss
             && plan.payload() < super_frame
             && self.snd.in_flow
             && !(self.settings.no_delay || self.flags.push || plan.fin || plan.probe)
             && self.sender.outstanding() >= 2 * mss
             && plan.end() == self.send_queue.end_seq()
+            && plan.payload() < room() / 2
             && self.sender.min_rtt().is_some_and(|round_trip| round_trip < GATHERING_MAX)
     }
 

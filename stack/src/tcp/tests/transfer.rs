@@ -167,6 +167,13 @@ fn the_end_of_a_stream_waits_for_no_more_than_what_brings_an_ack_soon() {
     assert_eq!(held(&mut t, socket), None);
     t.stack.shutdown(t.now, socket, Shutdown::Write).unwrap();
     t.expect("FP. 2921:4421 ack 1");
+    // Half of a window.
+    let mut t = over_super_frames();
+    t.window = 6_000;
+    let socket = t.accepted("");
+    assert_eq!(held(&mut t, socket), None);
+    t.send(socket, 1_500).unwrap();
+    t.expect("P. 2921:5921 ack 1");
     // A peer far away.
     let mut t = over_super_frames();
     let listener = t.listener(8);
