@@ -1,4 +1,5 @@
-//! The inner parts that `stack/benches` measures and `tapstack bench` measures with, behind thin handles: hidden, and promised to nobody.
+//! The inner parts that `stack/benches` measures and `tapstack bench` measures with, behind thin handles: hidden, and
+//! promised to nobody.
 //!
 //! A benchmark is a program of its own, which sees what is public. A Cargo feature would keep these handles out of
 //! sight better, but then `cargo clippy --all-targets` and `cargo bench` would pass the benchmarks over unless they were

@@ -136,7 +136,7 @@ impl Connection {
             plan.len = end.distance_from(plan.seq);
             plan.fin = false;
         } else if plan.kind == SendKind::New
-            && (self.gathers(config, &plan, limits.max_len) || !self.hold_back(now, &mut plan))
+            && (self.gathers(config, link, &plan) || !self.hold_back(now, &mut plan))
         {
             return None;
         }
@@ -224,14 +224,15 @@ impl Connection {
     /// It waits for the next write, or for an ACK that is under way and near: two full segments are acknowledged without
     /// delay (RFC 5681 section 4.2). What a request consists of never waits: nothing is in flight when it is written. Nor
     /// does half of what windows and buffer let be in flight: the other half would be all that is.
-    fn gathers(&self, config: &TcpConfig, plan: &Plan, super_frame: u32) -> bool {
+    fn gathers(&self, config: &TcpConfig, link: LinkLimits, plan: &Plan) -> bool {
         let mss = self.sender.mss();
         let room = || {
             let congestion_window = self.sender.cwnd().saturating_mul(mss);
             congestion_window.min(self.snd.wnd).min(self.send_limit(config) as u32)
         };
-        super_frame > mss
-            && plan.payload() < super_frame
+        // Other links have room for more than a segment where a probe for the path's MTU may be due.
+        self.link_segments(link)
+            && plan.payload() < self.frame_payload_max(link)
             && self.snd.in_flow
             && !(self.settings.no_delay || self.flags.push || plan.fin || plan.probe)
             && self.sender.outstanding() >= 2 * mss
